@@ -78,7 +78,7 @@ async fn main() -> anyhow::Result<()> {
                     total += count;
                 }
             }
-            // Who did not answer is told, so a total that is not complete is not taken for one.
+            // Missing answers are told, so a total that is not complete is not taken for one.
             Err(none) => {
                 println!("{none}");
                 missing += 1;

@@ -109,7 +109,7 @@ async fn send(
     RawQuery(query): RawQuery,
     Query(parameters): Parameters,
 ) -> (StatusCode, String) {
-    // What is no text would be posted as something else.
+    // A value that is no text would be posted as something else.
     if percent_decode_str(&query.unwrap_or_default())
         .decode_utf8()
         .is_err()

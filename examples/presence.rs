@@ -1,4 +1,4 @@
-//! Who is here: each instance says what it does, and sees who else is there.
+//! Presence: each instance says what it does, and sees who else is there.
 //!
 //! ```text
 //! cargo run -p meshcast-examples --example presence

@@ -32,7 +32,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 #[derive(Parser)]
 struct Args {
-    /// Where to serve HTTP; without it three instances show how it works, and end
+    /// Address to serve HTTP at; without it three instances show how it works, and end
     #[arg(long)]
     http: Option<SocketAddr>,
 }
@@ -61,7 +61,7 @@ fn routes(node: Node) -> Router {
     routes.with_state(node)
 }
 
-/// Who comes back says where it was, and gets what it missed.
+/// A client that comes back says where it was, and gets what it missed.
 async fn enter(
     State(node): State<Node>,
     Path(room): Path<String>,
@@ -69,7 +69,7 @@ async fn enter(
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, (StatusCode, String)> {
     let since = after.map_or(Since::Last(20), Since::After);
-    // What clients name is in a corner of its own: they get at no other channels.
+    // Names of clients are in a corner of their own: they get at no other channels.
     let channel = node
         .channel_since::<String>(&format!("rooms/{room}"), since)
         .map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;

@@ -30,7 +30,7 @@ use tokio::{
 
 #[derive(Parser)]
 struct Args {
-    /// Where to serve HTTP; without it three instances show how it works, and end
+    /// Address to serve HTTP at; without it three instances show how it works, and end
     #[arg(long)]
     http: Option<SocketAddr>,
     /// Where to listen for other instances
@@ -75,7 +75,7 @@ async fn events_of(
     let events = stream::unfold(channel.messages(), async |mut messages| {
         let event = match messages.recv().await? {
             Ok(message) => Event::default().data(message.data),
-            // What is missing the client is told, too.
+            // The client is told about missing messages, too.
             Err(RecvError::Gap(gap)) => Event::default().event("gap").data(gap.to_string()),
             Err(error) => Event::default().event("error").data(error.to_string()),
         };

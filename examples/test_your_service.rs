@@ -1,5 +1,5 @@
-//! How a service is tested that lives on a channel: whole, by a mesh in memory, and its handlers
-//! alone, by messages made by hand.
+//! Tests of a service that lives on a channel: whole, by a mesh in memory, and its handlers alone,
+//! by messages made by hand.
 //!
 //! ```text
 //! cargo test -p meshcast-examples --test test_your_service

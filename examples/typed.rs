@@ -92,7 +92,7 @@ async fn follow(orders: &mut Messages<Order>) -> anyhow::Result<()> {
                 id,
                 state: State::Shipped(by),
             }) => println!("  order {id} is on its way by {by}"),
-            // What the messages would have told must be had from elsewhere: here one would ask the
+            // The content of missing messages must be had from elsewhere: here one would ask the
             // shop.
             Err(RecvError::Gap(gap)) => println!("  {gap}"),
             Err(RecvError::Decode(error)) => println!("  {error}: {}", error.reason()),

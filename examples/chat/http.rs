@@ -1,4 +1,4 @@
-//! What browsers send, read at the door, and what they are told.
+//! Requests of browsers, checked as they come in, and their answers.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) struct Text<const MOST: usize>(String);
 pub(crate) type Name = Text<72>;
 pub(crate) type Room = Text<120>;
 
-/// What somebody says, as it is sent by a browser, and posted.
+/// A message of a person, as it is sent by a browser, and posted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Line {
     from: Name,
@@ -67,7 +67,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Listener {
         let Query(Asked { name, after }) = Query::from_request_parts(parts, state)
             .await
             .map_err(IntoResponse::into_response)?;
-        // What browsers send by themselves is newer.
+        // The header that browsers send by themselves is newer.
         let header = parts.headers.get("last-event-id");
         let id = header.and_then(|id| id.to_str().ok()).or(after.as_deref());
         let last_event = id.and_then(|id| id.parse().ok());
@@ -121,7 +121,7 @@ pub(crate) fn lines(messages: &[Message<Line>]) -> Value {
     lines.collect()
 }
 
-/// Where a browser has come to, and after what time it tries again when it loses that.
+/// The position of a browser, and after what time it tries again when it loses the connection.
 pub(crate) fn greeting(node: &Node) -> Event {
     let at = json!({ "node": node.name(), "region": node.region() });
     event("at", at).retry(Duration::from_secs(1))

@@ -13,9 +13,9 @@
 //! 2$ MESHCAST_REGION=iad MESHCAST_SEEDS=127.0.0.1:7101 chat --http 127.0.0.1:8202
 //! ```
 //!
-//! What is where: `service` is the chat, and all that has to do with meshcast; `seats` who is in a
-//! room; `http` what browsers send and are told; `page` and its files what they show; `demo` the
-//! three regions. There are no accounts: people are who they say they are.
+//! Map: `service` is the chat, and all that has to do with meshcast; `seats` who is in a room;
+//! `http` what browsers send and are told; `page` and its files what they show; `demo` the three
+//! regions. There are no accounts: people are who they say they are.
 
 mod demo;
 mod http;
@@ -86,7 +86,7 @@ async fn instance(http: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whoever reads may be gone, as behind `head`; the chat goes on.
+/// The reader may be gone, as behind `head`; the chat goes on.
 fn say(line: impl Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }

@@ -21,7 +21,7 @@ pub(crate) fn routes() -> Router {
         .route("/page.js", file("text/javascript", include_str!("page.js")))
 }
 
-/// Whatever people write, it cannot run: no script but the page's own, and no text becomes HTML.
+/// Nothing that people write can run: no script but the page's own, and no text becomes HTML.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";

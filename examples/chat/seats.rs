@@ -13,7 +13,7 @@ use crate::http::{Line, Name, Room};
 /// The names at this instance, by room.
 pub(crate) type Seats = Mutex<BTreeMap<Room, Vec<Name>>>;
 
-/// What an instance says of itself: names, and how many there are beyond those.
+/// The state of an instance: names, and how many there are beyond those.
 type Here = (Vec<Name>, usize);
 
 /// Somebody's place in a room, until it is dropped.
@@ -44,7 +44,7 @@ impl Seat {
         seat
     }
 
-    /// Who is in the room, whenever that changes; `None` when the node stops. Cancel-safe.
+    /// The people in the room, whenever that changes; `None` when the node stops. Cancel-safe.
     pub(crate) async fn changed(&mut self) -> Option<Value> {
         self.changes.recv().await?;
         Some(self.everybody())

@@ -45,7 +45,7 @@ async fn listen(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refused> {
     let open = |since| chat.node.channel_since::<Line>(&room.channel(), since);
     let (channel, is_new) = match last_event.map(|id| open(Since::After(id))) {
-        // What was in another room is no place in this one.
+        // A position in another room is no place in this one.
         None | Some(Err(OpenError::ForeignCursor)) => (open(Since::Last(LINES as u64))?, true),
         Some(channel) => (channel?, false),
     };

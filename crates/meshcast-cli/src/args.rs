@@ -93,11 +93,10 @@ impl Command {
 /// "earth", /messages lists what it posted and heard (the last 1,000), /metrics is for Prometheus.
 /// Without a key in MESHCAST_KEY or --key-file a new one is made.
 ///
-/// What passes between regions takes as long as it would between real ones, where that is known:
-/// those that are named ams, cdg, fra, gru, iad, jnb, lhr, nrt, ord, sin, sjc, syd and yyz. The
-/// times are printed. With `meshcast fault` links are cut and nodes killed. With --scenario the
-/// faults are those of a file; the run ends when it is over and was judged, with status 1 if a
-/// guarantee was broken.
+/// Messages between regions take as long as between real ones, if that is known: regions named ams,
+/// cdg, fra, gru, iad, jnb, lhr, nrt, ord, sin, sjc, syd and yyz. The times are printed. With
+/// `meshcast fault` links are cut and nodes killed. With --scenario the faults are those of a file;
+/// the run ends when it is over and was judged, with status 1 if a guarantee was broken.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast up
@@ -126,8 +125,7 @@ pub(crate) struct Up {
     /// The round trip between two regions, or none for none at all; may be repeated
     #[arg(long, value_name = "A:B=TIME|none", value_parser = rtt, conflicts_with = "scenario")]
     pub(crate) rtt: Vec<Rtt>,
-    /// How much of what passes between regions gets lost (1%, or fra:iad=1% between two); may be
-    /// repeated
+    /// Packet loss between regions (1%, or fra:iad=1% between two); may be repeated
     #[arg(long, value_name = "[A:B=]PERCENT", value_parser = loss, conflicts_with = "scenario")]
     pub(crate) loss: Vec<OnLinks<Loss>>,
     /// How many bytes a second a connection between regions carries each way (10MiB, or
@@ -137,7 +135,7 @@ pub(crate) struct Up {
     /// Run a scenario of `meshcast sim list`, or of a file, in real time, and end with it
     #[arg(long, value_name = "FILE")]
     pub(crate) scenario: Option<String>,
-    /// What decides what a scenario leaves to chance
+    /// Seed of everything that a scenario leaves to chance
     #[arg(long, value_name = "N", default_value_t = 1, requires = "scenario")]
     pub(crate) seed: u64,
     /// Where to write what the run of the scenario was like: a page (.html) or JSON (.json)
@@ -200,7 +198,7 @@ pub(crate) struct Fault {
 pub(crate) enum FaultCommand {
     /// Cut all links between groups, both ways; a single group is cut off from all others
     ///
-    /// Who is in no group still reaches all of them, and hands on messages from one to the other.
+    /// A node in no group still reaches all of them, and hands on messages from one to the other.
     Partition {
         /// Places, separated by commas: fra or fra,iad-1
         #[arg(required = true, value_name = "GROUP", add = ArgValueCompleter::new(live::places))]
@@ -266,9 +264,9 @@ pub(crate) struct Dashboard {
 /// Run one node until Ctrl-C
 ///
 /// It keeps the history of the channels it has open for others, and has an admin socket for the
-/// other commands. What happens to it is told on stderr, with --json on stdout; it goes on when
-/// nobody reads that any more. Ctrl-C, SIGTERM and a closed terminal (not under nohup) have it hand
-/// over what it has and leave; Ctrl-C again ends it at once.
+/// other commands. Its events are printed on stderr, with --json on stdout; it goes on when nobody
+/// reads that any more. Ctrl-C, SIGTERM and a closed terminal (not under nohup) have it hand over
+/// what it has and leave; Ctrl-C again ends it at once.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast node --name fra-1 --region fra --channel earth
@@ -281,11 +279,11 @@ pub(crate) struct Node {
     /// Where it runs
     #[arg(long)]
     pub(crate) region: Option<Region>,
-    /// Where it listens, as host:port or /ip4/…/tcp/…; may be repeated
+    /// Address to listen on, as host:port or /ip4/…/tcp/…; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Vec<Address>,
-    /// Where other machines reach it, if that is not where it listens (NAT, containers): IP:port;
-    /// may be repeated
+    /// Address for other machines, if it is not a listen address (NAT, containers): IP:port; may be
+    /// repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) advertise: Vec<Address>,
     /// A member to connect to first; may be repeated
@@ -323,8 +321,8 @@ pub(crate) enum Config {
     /// Show each setting and where it comes from, and whether a node could start with them
     ///
     /// A setting is a line of a TOML file (`seeds = [\"a.example:4001\"]`, limits in a table
-    /// `[limits]`) or a variable of the environment (MESHCAST_SEEDS), which comes first. What a
-    /// command or a program sets itself comes before both.
+    /// `[limits]`) or a variable of the environment (MESHCAST_SEEDS), which comes first. Settings
+    /// of a command or a program come before both.
     Check {
         /// The file; without one only the environment is looked at
         file: Option<PathBuf>,
@@ -511,10 +509,10 @@ pub(crate) struct SimRun {
     /// The seed, or the first of several
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// How many seeds, one after the other; two runs go at a time
+    /// Number of seeds, one after the other; two runs go at a time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one::<u64>)]
     pub(crate) seeds: u64,
-    /// Where to write what was posted, delivered and missed, as JSON lines
+    /// File for what was posted, delivered and missed, as JSON lines
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
     /// Where to write what the run was like: a page to look at (.html), or JSON (.json)

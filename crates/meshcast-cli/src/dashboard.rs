@@ -1,5 +1,5 @@
-//! What runs, live: the page in a browser, where one can post and break things too, and `top` in a
-//! terminal.
+//! A live view of the mesh: the page in a browser, where one can post and break things too, and
+//! `top` in a terminal.
 //!
 //! `picture` is what all nodes said at one moment, `view` what a page shows of it, `patch` how two
 //! views differ, `timeline` what happened between them, `tail` what a channel heard, `held` what
@@ -43,7 +43,7 @@ pub(crate) async fn serve(listener: TcpListener, scene: Scene, timeline: Timelin
     }
 }
 
-/// Where the page is to be: at this port of the loopback interface, or if none was asked for at the
+/// The address of the page: at this port of the loopback interface, or if none was asked for at the
 /// usual one, or any if that is taken.
 pub(crate) async fn bind(port: Option<u16>) -> std::io::Result<TcpListener> {
     let at = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));

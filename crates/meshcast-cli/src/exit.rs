@@ -1,4 +1,4 @@
-//! How the command ends: one number, and one message if it went wrong.
+//! The end of the command: one number, and one message if it went wrong.
 
 use std::{borrow::Cow, env, io, process::ExitCode};
 
@@ -106,7 +106,7 @@ impl Failure {
         }
     }
 
-    /// Whoever read our output wants no more of it: no fault of anybody.
+    /// The reader of our output wants no more of it: no fault of anybody.
     pub(crate) fn stdout(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::new(Exit::Ok, ""),

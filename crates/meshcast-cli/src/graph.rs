@@ -113,7 +113,7 @@ impl Graph {
         self.members.get(id).map_or("", |member| &member.region)
     }
 
-    /// How many links a member has, as far as is known.
+    /// The number of links of a member, as far as is known.
     pub(crate) fn degree(&self, id: &str) -> usize {
         let links = self.links.keys();
         links.filter(|(a, b)| a == id || b == id).count()

@@ -1,8 +1,8 @@
 //! HTTP on the loopback interface, safe from web pages of others: what the services of `meshcast
 //! up` and the page are served by.
 //!
-//! Whatever is served here is answered to programs of this machine alone, and of its web pages to
-//! those that were served here. Nothing here knows what is served.
+//! Requests are answered to programs of this machine alone, and of its web pages to those that were
+//! served here. Nothing here knows what is served.
 
 mod guard;
 mod patience;

@@ -21,7 +21,7 @@ pub(crate) fn start(args: &Args, output: &Output) {
     let by_default = match (args.global.verbose, &args.command) {
         // It says itself what these lines say.
         (0, Command::Node(_)) => "warn,libp2p_gossipsub=error,meshcast=info,meshcast::events=off",
-        // What happens is in the scenario, and told as it does.
+        // The events are in the scenario, and printed as they happen.
         (0, Command::Up(up)) if up.scenario.is_some() => {
             "warn,libp2p_gossipsub=error,meshcast::events=error,meshcast::driver::connections=error"
         }

@@ -99,7 +99,7 @@ impl Output {
         self.palette
     }
 
-    /// How many characters a line of stdout has room for, if it is a terminal that tells.
+    /// The width of a line of stdout in characters, if it is a terminal that tells.
     pub(crate) fn width(&self) -> Option<usize> {
         let size = self.pretty.then(crossterm::terminal::size)?;
         size.ok().map(|(columns, _)| columns.into())

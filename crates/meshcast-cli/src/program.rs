@@ -9,7 +9,8 @@ pub(crate) fn name() -> String {
     as_called(env::args_os().next())
 }
 
-/// What a script can call it by, wherever it is run: a path in full, or as the shell finds it.
+/// A name by which a script can call it, wherever it is run: a path in full, or as the shell finds
+/// it.
 pub(crate) fn path() -> Result<String, Failure> {
     let called = env::args_os().next().unwrap_or_default();
     let called = called.into_string().unwrap_or_default();

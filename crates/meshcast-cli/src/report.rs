@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(page.matches("<svg").count(), 3);
         assert_eq!(page.matches("</svg>").count(), 3);
         assert!(!page.contains("\"#0"), "a colour does not follow the theme");
-        // What goes to the other region takes longest, and what stays shortest.
+        // Messages to the other region take longest, and those that stay shortest.
         assert!(page.contains("--p50: 0%") && page.contains("--p50: 100%"));
         for region in ["fra", "syd"] {
             assert!(page.contains(&format!("<th scope=\"row\">{region}</th>")));

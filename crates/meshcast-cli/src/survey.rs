@@ -21,7 +21,7 @@ pub(crate) struct Survey {
     pub(crate) up: Up,
 }
 
-/// What a running `meshcast up` says of what it runs.
+/// The answer of a running `meshcast up` about what it runs.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Up {
     /// None runs here.

@@ -157,7 +157,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Opens a channel for it. What is to be said comes before the first message.
+    /// Opens a channel for it. Notices about it come before the first message.
     fn open(
         &mut self,
         channel: u32,
@@ -291,7 +291,7 @@ async fn tell(frames: &mpsc::Sender<Message>, tell: &Tell) -> Result<(), End> {
     frames.send(frame).await.map_err(|_| End::Gone)
 }
 
-/// Sends what is to be sent. Who does not take it for so long is gone.
+/// Sends what is to be sent. A client that does not take it for so long is gone.
 async fn write(mut sink: SplitSink<WebSocket, Message>, mut outgoing: mpsc::Receiver<Message>) {
     while let Some(frame) = outgoing.recv().await {
         if !send(&mut sink, frame).await {
@@ -311,8 +311,8 @@ const OUTGOING: usize = 16;
 const POSTED: usize = 256;
 /// How long a post waits for another member to have it.
 const ALONE: Duration = Duration::from_secs(2);
-/// How often a client is told that the service is there. It answers, and does not count time by
-/// itself: a page in the background does so once a minute at most.
+/// The interval at which a client is told that the service is there. It answers, and does not count
+/// time by itself: a page in the background does so once a minute at most.
 const ALIVE: Duration = Duration::from_secs(10);
 /// A client that says nothing for so long is gone.
 const SILENT: Duration = Duration::from_secs(60);
@@ -389,7 +389,7 @@ mod tests {
             assert_eq!(open(&format!("room:{name}")), None);
         }
         refused(open("room:8"));
-        // Where it is known, or does not post, nothing is new.
+        // If it is known, or does not post, nothing is new.
         assert_eq!(open("room:3"), None);
         assert_eq!(open("news"), None);
     }

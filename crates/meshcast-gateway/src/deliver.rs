@@ -24,7 +24,7 @@ pub(crate) async fn deliver(
         senders: HashMap::new(),
         frames,
     };
-    // What it hears from now on follows on this; where it looks back, on nothing yet.
+    // Its next message follows on this; if it looks back, on nothing yet.
     if tells_begin && delivery.cursor(&mut messages).await.is_none() {
         return;
     }

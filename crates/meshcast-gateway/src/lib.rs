@@ -87,7 +87,7 @@ impl Access {
 
 impl Gateway {
     /// A gateway to the channels of a node. `permit` decides for each request, and each channel
-    /// that it opens, what it may do; it must not block. What takes a question to somebody else is
+    /// that it opens, what it may do; it must not block. A check that has to ask somebody else is
     /// done by a layer before, which leaves the answer in the extensions of the request.
     ///
     /// The request is the one that the WebSocket began with: what it may do holds as long as that
@@ -119,8 +119,8 @@ impl Gateway {
     /// alone. Others are answered by 403. Default: any.
     ///
     /// Pages of the host that a request is for are let in, and whoever has a domain may let it
-    /// resolve to where this service is. Where it is reached within a network, or has no proxy
-    /// before it that knows its hosts, name them.
+    /// resolve to where this service is. If it is reached within a network, or has no proxy before
+    /// it that knows its hosts, name them.
     pub fn hosts(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let hosts = hosts.into_iter().map(|host| host.into().to_lowercase());
         self.hosts = Some(hosts.collect());

@@ -1,6 +1,6 @@
-//! How many new names pages may bring into the node. One that was posted on it keeps for as long as
-//! it runs, and it has room for a million: a page that is let onto `room:*` would use them up for
-//! all.
+//! The number of new names that pages may bring into the node. One that was posted on it keeps for
+//! as long as it runs, and it has room for a million: a page that is let onto `room:*` would use
+//! them up for all.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -140,7 +140,7 @@ mod tests {
         assert!(!enter(&mut client, 0));
         assert!(enter(&mut client, 1));
         assert!(!enter(&mut client, 1));
-        // What is remembered of names is bounded.
+        // The memory of names is bounded.
         let inner = names.inner.lock().expect("not poisoned");
         assert_eq!((inner.known.len(), inner.order.len()), (KNOWN, KNOWN));
     }

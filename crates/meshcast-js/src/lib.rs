@@ -1,5 +1,5 @@
-//! The addon of the npm package: bytes in, bytes out. What a value is and how the web's class
-//! behaves is JavaScript, in `lib`.
+//! The addon of the npm package: bytes in, bytes out. The form of values and the behaviour of the
+//! web's class are JavaScript, in `lib`.
 //!
 //! An addon is loaded once into a process, so all its threads share the one node that is here
 //! ([`process`]); each thread has a link ([`link`]) for each name that it has open, which

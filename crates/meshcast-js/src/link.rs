@@ -369,7 +369,7 @@ struct Delivery {
 impl Delivery {
     async fn run(mut self) {
         let credit = Arc::clone(&self.credit);
-        // What it hears from now on follows on this; where it looks back, on nothing yet.
+        // Its next message follows on this; if it looks back, on nothing yet.
         if self.cursors == Cursors::Batch && !self.looks_back {
             self.batch.cursor(&self.messages.cursor());
         }

@@ -1,4 +1,4 @@
-//! What the node has to say, on stderr: warnings, or what `MESHCAST_LOG` wants.
+//! Log output of the node, on stderr: warnings, or what `MESHCAST_LOG` wants.
 
 use std::{
     collections::HashMap,
@@ -77,9 +77,9 @@ impl<S> Filter<S> for Bounded {
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        // What is always wanted is not asked about again, and then may not be refused below: where
-        // it checks itself, tracing-subscriber panics in whoever logs; elsewhere the next line goes
-        // as well.
+        // A callsite that is always wanted is not asked about again, and then may not be refused
+        // below: where it checks itself, tracing-subscriber panics in whoever logs; elsewhere the
+        // next line goes as well.
         match *metadata.level() > tracing::Level::WARN {
             true => Interest::always(),
             false => Interest::sometimes(),
@@ -92,7 +92,7 @@ impl<S> Filter<S> for Bounded {
         if metadata.target() == STOPPED && process::is_alone() {
             return false;
         }
-        // Whoever wants more than warnings wants all of it.
+        // A user who wants more than warnings wants all of it.
         *metadata.level() > tracing::Level::WARN || self.pass(metadata.callsite(), Instant::now())
     }
 }

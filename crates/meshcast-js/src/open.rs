@@ -28,7 +28,7 @@ struct Table<T> {
 
 struct Item<T> {
     item: Arc<T>,
-    /// Whose it is: it is closed when that ends.
+    /// Its owner: it is closed when that ends.
     thread: ThreadId,
 }
 
@@ -73,7 +73,7 @@ impl<T: Close + Send + Sync> Opened<T> {
     }
 }
 
-/// What of a kind a thread has open is closed when it ends.
+/// Everything of a kind that a thread has open is closed when it ends.
 trait CloseAll: Sync {
     fn close_all(&self, thread: ThreadId);
 }

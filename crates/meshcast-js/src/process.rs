@@ -27,7 +27,7 @@ use tokio::{
 
 use crate::{answer, log, report};
 
-/// What a program may say of the node before it starts. What it does not say, the environment does.
+/// Settings of a program for the node before it starts. The environment has the others.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct Settings {
@@ -76,11 +76,11 @@ struct Process {
     starts: u32,
     /// The program stopped the last one.
     stopped: bool,
-    /// What the last one that was stopped leaves behind, as JSON, once it is known.
+    /// The undelivered posts of the last one that was stopped, as JSON, once they are known.
     ending: Option<Ending>,
 }
 
-/// What a node leaves behind, as JSON, once it has stopped.
+/// The undelivered posts of a node, as JSON, once it has stopped.
 type Ending = tokio::sync::watch::Receiver<Option<String>>;
 
 fn process() -> MutexGuard<'static, Process> {

@@ -1,4 +1,4 @@
-//! What a node tells of itself, as JSON with the names that JavaScript has.
+//! Reports of a node, as JSON with the names that JavaScript has.
 
 use meshcast::{Direction, GapReason, NodeEvent, SeedInfo, Snapshot, Undelivered, WallTime};
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ pub(crate) fn snapshot(snapshot: &Snapshot) -> Value {
     })
 }
 
-/// What happened, if it is of those that JavaScript is told.
+/// The event, if it is of those that JavaScript is told.
 pub(crate) fn event(event: &NodeEvent) -> Option<Value> {
     Some(match event {
         NodeEvent::Connected {

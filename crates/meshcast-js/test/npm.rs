@@ -11,7 +11,7 @@ use std::{
     process::Command,
 };
 
-/// What runs them elsewhere sets it, and they are skipped here.
+/// A script that runs them elsewhere sets it, and they are skipped here.
 const ELSEWHERE: &str = "MESHCAST_NPM_TESTED_ELSEWHERE";
 /// The oldest Node that the package runs in; the same as in `package.json`.
 const OLDEST: (u32, u32) = (20, 19);
@@ -71,7 +71,7 @@ fn here() -> &'static Path {
 fn run(program: &str, arguments: &[&str]) {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(here());
-    // What Cargo says of this test is not to be found by the Cargo that builds the addon.
+    // The variables of Cargo for this test are hidden from the Cargo that builds the addon.
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {

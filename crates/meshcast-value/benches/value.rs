@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 criterion_group!(benches, value);
 criterion_main!(benches);
 
-/// What serde writes and reads, and the dynamic form of the same value.
+/// The form that serde writes and reads, and the dynamic form of the same value.
 fn value(criterion: &mut Criterion) {
     #[derive(Serialize, Deserialize)]
     struct Typed {

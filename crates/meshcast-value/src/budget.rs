@@ -75,7 +75,7 @@ impl From<Exceeded> for JsonError {
     }
 }
 
-/// What a list charges as it grows: room doubles when it is used up, as that of a `Vec` does.
+/// The charge of a list as it grows: room doubles when it is used up, as that of a `Vec` does.
 #[derive(Debug, Default)]
 pub(crate) struct Growth {
     len: usize,

@@ -101,7 +101,7 @@ pub struct View<'a> {
     pub buffer: ValueRef<'a>,
     /// Where the view starts in the buffer, in bytes.
     pub offset: usize,
-    /// How many elements it has; `None` follows the length of a resizable buffer.
+    /// The number of its elements; `None` follows the length of a resizable buffer.
     pub length: Option<usize>,
     /// The part of the buffer the view covers.
     pub bytes: &'a [u8],

@@ -16,8 +16,8 @@ mod key;
 /// Reads a `T` that takes up all of `bytes`, borrowing strings and byte strings from them, within
 /// the default [`DecodeLimits`].
 ///
-/// What JavaScript shares, Rust gets once per reference. The module documentation has the mapping
-/// of types.
+/// A shared object of JavaScript becomes one value in Rust for each reference. The module
+/// documentation has the mapping of types.
 ///
 /// # Errors
 /// [`DecodeError`] for what is no value, does not fit the type, or would exceed a limit.
@@ -28,8 +28,8 @@ pub fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Decod
 /// As [`from_bytes`], within these limits.
 ///
 /// The memory counted is that of the elements, entries, strings and bytes that `T` is given, in
-/// lists that grow as a `Vec` does. What a `Deserialize` makes of them by itself, such as an
-/// untagged enum that reads everything a second time, is not seen here.
+/// lists that grow as a `Vec` does. Copies that a `Deserialize` makes by itself, such as an
+/// untagged enum that reads everything a second time, are not seen here.
 ///
 /// # Errors
 /// As of [`from_bytes`].
@@ -47,10 +47,10 @@ pub fn from_bytes_within<'de, T: Deserialize<'de>>(
     }
 }
 
-/// What a reference is charged besides the bytes of its object, which are read twice: once to find
+/// The charge of a reference besides the bytes of its object, which are read twice: once to find
 /// their end, once for what they mean.
 const REF_COST: usize = 32;
-/// What is charged for each element of an object that is read again, besides its size: the smallest
+/// The charge for each element of an object that is read again, besides its size: the smallest
 /// piece an allocator hands out, as any of them may be a box or a node of a list or tree.
 const REREAD_COST: usize = 32;
 /// What is remembered of each object before a reference, in a list that may be half empty.
@@ -66,7 +66,7 @@ struct Deserializer<'de> {
     /// What each element costs besides its size: [`REREAD_COST`] inside an object that is read
     /// again.
     element_cost: usize,
-    /// Where the last `Some` began, and how many did there.
+    /// The position at which the last `Some` began, and how many did there.
     some_at: usize,
     somes: usize,
     /// Where each object starts, by its number, as far as `scanned`. Filled in only for references.
@@ -249,7 +249,7 @@ impl<'de> Deserializer<'de> {
         shape: Shape,
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        // Whatever holds it may hold it in a box.
+        // Any holder may hold it in a box.
         self.charge(size_of::<V::Value>())?;
         self.nested(|de| {
             let mut entries = Entries::new(de, tag == tag::OBJECT, shape);

@@ -35,7 +35,7 @@ impl Value {
     }
 }
 
-/// What an object costs before its content: its node in an arena that may be half empty, what a
+/// The cost of an object before its content: its node in an arena that may be half empty, what a
 /// rare kind boxes, and the four elements with which a list starts out.
 pub(crate) const NODE_COST: usize = 2 * size_of::<Node>() + size_of::<ArrayNode>() + 4 * ENTRY_COST;
 /// What an element costs, in a list that may be half empty.

@@ -132,7 +132,7 @@ pub enum JsonError {
         /// The limit that was exceeded.
         limit: usize,
     },
-    /// What would be made needs more memory than the limit.
+    /// The value would need more memory than the limit.
     #[error("needs more than the budget of {limit} bytes")]
     OverBudget {
         /// The limit that was exceeded.

@@ -80,8 +80,8 @@ impl Value {
 }
 
 /// Writes the form of [`Value::to_json`]. On a channel of `Value` nothing is lost: there it travels
-/// as it is; only as part of another type, or in another format, it takes this form. What would
-/// nest too deep is an error here, rather than a mark in its place.
+/// as it is; only as part of another type, or in another format, it takes this form. A value that
+/// would nest too deep is an error here, rather than a mark in its place.
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let writer = Writer::new(self, None, TooDeep::Refused);
@@ -110,9 +110,9 @@ struct Writer {
 
 /// What a place in a list costs in a tree of [`Json`], in a list that may be half empty.
 const ITEM_COST: usize = 2 * size_of::<Json>();
-/// What an entry with a key costs in a map that is a B-tree, whose nodes may be half empty.
+/// The cost of an entry with a key in a map that is a B-tree, whose nodes may be half empty.
 const ENTRY_COST: usize = 3 * (size_of::<String>() + size_of::<Json>());
-/// What a map costs before its content: a leaf has room for eleven entries.
+/// The cost of a map before its content: a leaf has room for eleven entries.
 const MAP_COST: usize = 12 * (size_of::<String>() + size_of::<Json>()) + 64;
 
 impl Writer {
@@ -492,7 +492,7 @@ fn is_plain_array(value: ValueRef<'_>, length: u32) -> bool {
     value.items().count() == length as usize && value.entries().next().is_none()
 }
 
-/// Which objects have more than one reference to them; the root counts as one.
+/// The objects with more than one reference to them; the root counts as one.
 fn shared_objects(value: &Value) -> Vec<bool> {
     let mut seen = vec![false; value.nodes.len()];
     let mut shared = vec![false; value.nodes.len()];

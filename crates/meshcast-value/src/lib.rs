@@ -23,13 +23,13 @@
 //! random source or thread, and depends on no other crate of meshcast. Records and frames carry
 //! payloads without looking into them, so `meshcast-proto` does not depend on it.
 //!
-//! Whatever it reads comes from strangers. A reader neither panics nor takes more memory than its
+//! All input comes from strangers. A reader neither panics nor takes more memory than its
 //! [`DecodeLimits`] allow.
 //!
 //! # Other languages
 //!
-//! What follows is enough to write another implementation. [The golden vectors] hold the bytes of a
-//! value of each kind, with the same value as JSON, to compare with.
+//! The following is enough to write another implementation. [The golden vectors] hold the bytes of
+//! a value of each kind, with the same value as JSON, to compare with.
 //!
 //! [The golden vectors]:
 //!     https://github.com/meshcast/meshcast/blob/main/crates/meshcast-value/testdata/vectors.json
@@ -114,10 +114,9 @@
 //! `Some` of what is written as null, such as `Some(None)` or `Some(())`, is refused, as it would
 //! be read as `None`.
 //!
-//! An object that appears twice is read twice; one that contains itself is refused. What a type
-//! takes in memory counts against [`DEFAULT_MAX_MEMORY`], with everything that is read again. Types
-//! nest up to [`MAX_TYPED_DEPTH`]. Formats are human-readable to serde, since JavaScript reads them
-//! too.
+//! An object that appears twice is read twice; one that contains itself is refused. The memory of a
+//! type counts against [`DEFAULT_MAX_MEMORY`], with everything that is read again. Types nest up to
+//! [`MAX_TYPED_DEPTH`]. Formats are human-readable to serde, since JavaScript reads them too.
 
 mod budget;
 mod build;

@@ -12,8 +12,8 @@ mod json;
 mod typed;
 mod values;
 
-/// What reads payloads of strangers knows no clock, socket, task or random source, and none of
-/// meshcast either. clippy.toml bans the calls, this the crates.
+/// Code that reads payloads of strangers knows no clock, socket, task or random source, and none of
+/// meshcast either.
 #[test]
 fn the_crate_depends_on_serde_and_little_else() {
     let manifest = include_str!("../Cargo.toml");

@@ -1,4 +1,4 @@
-//! What the encoders and decoders share: tags, how scalars are written, and a bounds-checked
+//! The shared parts of encoders and decoders: tags, how scalars are written, and a bounds-checked
 //! reader.
 
 use crate::error::DecodeError;
@@ -46,7 +46,7 @@ pub(crate) const HAS_CAUSE: u8 = 2;
 /// Largest n for which every integer up to ±n is exact as a Number.
 pub(crate) const MAX_SAFE: u64 = (1 << 53) - 1;
 
-/// How many object numbers an item takes: a BYTES is a view and its buffer at once.
+/// The object numbers that an item takes: a BYTES is a view and its buffer at once.
 pub(crate) const fn numbers_taken(tag: u8) -> usize {
     match tag {
         tag::BYTES => 2,
@@ -248,7 +248,7 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// Steps over one whole value without recursion. What is inside is measured, not validated.
+    /// Steps over one whole value without recursion. The content is measured, not validated.
     pub(crate) fn skip_value(&mut self) -> Result<(), DecodeError> {
         let mut open = 0usize;
         loop {

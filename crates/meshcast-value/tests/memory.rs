@@ -1,4 +1,4 @@
-//! What a received value may take in memory, counted by the allocator. A binary of its own, with
+//! The memory that a received value may take, counted by the allocator. A binary of its own, with
 //! one test at a time, since the counter sees all threads.
 
 use std::{
@@ -29,7 +29,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What `make` took at its highest, and what it made.
+/// The peak memory of `make`, and what it made.
 fn peak<T>(make: impl FnOnce() -> T) -> (usize, T) {
     ALLOCATOR.reset_peak_usage();
     let before = ALLOCATOR.current_usage();
@@ -235,8 +235,8 @@ const SMALL: DecodeLimits = {
     limits
 };
 
-/// What may be taken beside the budget: a map of the library has four empty places, an error its
-/// text.
+/// The memory that may be taken beside the budget: a map of the library has four empty places, an
+/// error its text.
 const SLACK: usize = 4096;
 
 fn stays_within<T: DeserializeOwned>(bytes: &[u8]) {

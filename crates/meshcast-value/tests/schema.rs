@@ -1,5 +1,5 @@
-//! What becomes of a message whose type changes between two versions of a service: the table of
-//! `docs/schema.md`, made here.
+//! Messages whose type changes between two versions of a service: the table of `docs/schema.md`,
+//! made here.
 //!
 //! `MESHCAST_WRITE_DOCS=1 cargo test -p meshcast-value --test schema` writes it.
 

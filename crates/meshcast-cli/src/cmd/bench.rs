@@ -163,7 +163,7 @@ async fn warm_up(
     Ok(())
 }
 
-/// How far it is, for people who wait.
+/// The progress, for people who wait.
 struct Progress {
     bar: ProgressBar,
     by_count: bool,

@@ -32,7 +32,7 @@ pub(crate) fn run(command: args::Config, output: &Output) -> Result<Exit, Failur
     Ok(Exit::Ok)
 }
 
-/// What a file says, if there is one, and before it the environment.
+/// The content of the file, if there is one, and before it the environment.
 pub(crate) fn settings(file: Option<&Path>) -> Result<Config, Failure> {
     let mut config: Config = file.map(read).transpose()?.unwrap_or_default();
     config
@@ -101,7 +101,7 @@ fn report(config: &Config, written: Option<(&Json, &PathBuf)>) -> Result<Report,
             let file = written.filter(|(written, _)| written.pointer(&path).is_some());
             let mut origin = if is_set(variable) {
                 Origin::Environment(variable)
-            // What the file says may count for nothing, as its key does beside one in the
+            // A setting of the file may count for nothing, as its key does beside one in the
             // environment.
             } else if let Some((_, file)) = file.filter(|_| !value.is_null()) {
                 Origin::File(file.clone())
@@ -146,7 +146,7 @@ fn not_unicode(variable: &'static str) -> Failure {
     Failure::usage(EnvError { variable, reason })
 }
 
-/// What is wrong with the first variable that looks like a setting and is none, if there is one.
+/// The error in the first variable that looks like a setting and is none, if there is one.
 fn unknown(names: impl Iterator<Item = String>) -> Option<String> {
     let known: Vec<_> = Config::variables()
         .map(|(variable, _)| variable)

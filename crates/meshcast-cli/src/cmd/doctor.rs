@@ -24,8 +24,8 @@ use crate::{
 /// Look for what is wrong with the nodes of this machine, by name
 ///
 /// Each cause is checked by itself: pass, warn, fail, or skip with the reason why it cannot be told
-/// here. A warning or a failure says what helps, and is status 1. What happened in the last five
-/// minutes counts.
+/// here. A warning or a failure says what helps, and is status 1. Events of the last five minutes
+/// count.
 #[derive(Debug, Args)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast doctor
@@ -204,7 +204,7 @@ impl Check {
     }
 }
 
-/// What was found, or that nothing was.
+/// The findings, or that there are none.
 fn or_pass(found: Vec<Check>, check: &'static str, reason: impl Into<String>) -> Vec<Check> {
     if found.is_empty() {
         vec![Check::pass(check, reason)]

@@ -113,7 +113,7 @@ const fn verb<'a>(names: &[String], one: &'a str, several: &'a str) -> &'a str {
     }
 }
 
-/// What is cut both ways takes one line.
+/// A cut both ways takes one line.
 fn cuts(cuts: &[Cut]) -> Vec<String> {
     let is_cut =
         |from: &str, to: &str| cuts.iter().position(|cut| cut.from == from && cut.to == to);

@@ -65,8 +65,8 @@ fn page(
     Ok(())
 }
 
-/// What clap puts under the heading EXTRA gets the headings that pages have: what is before a colon
-/// in a line that is not set in is one.
+/// The text that clap puts under the heading EXTRA gets the headings that pages have: a line that
+/// is not set in has one before its colon.
 fn with_headings(page: &str) -> String {
     let Some((before, extra)) = page.split_once(".SH EXTRA\n") else {
         return page.to_owned();

@@ -20,8 +20,8 @@ use crate::{
 /// Show the members by region, and the links between them
 ///
 /// It asks all nodes of this machine. Members that run elsewhere are those that a node here is
-/// connected to; what is between two of them is not known here. Where one link alone holds two
-/// regions together although there could be more, it says so.
+/// connected to; what is between two of them is not known here. If one link alone holds two regions
+/// together although there could be more, it says so.
 #[derive(Debug, Args)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast map

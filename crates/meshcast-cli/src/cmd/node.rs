@@ -60,7 +60,7 @@ async fn shutdown(node: &Node, output: &Output) -> Shutdown {
 
 async fn start(args: &args::Node) -> Result<Node, Failure> {
     let mut settings = config::settings(args.config.as_deref())?;
-    // What the command line says takes the place of what the others say.
+    // The command line takes the place of the others.
     if !args.seed.is_empty() {
         settings.seeds.clone_from(&args.seed);
     }

@@ -219,7 +219,7 @@ fn unlinked(report: &PeerReport, node: &str) -> Option<String> {
     })
 }
 
-/// Who takes memory, and who was refused some.
+/// The accounts that take memory, and those that were refused some.
 fn accounts(accounts: &[Account], full: bool, palette: Palette) -> String {
     let mut table = Table::new(&[
         "MEMORY OF",
@@ -257,7 +257,7 @@ fn accounts(accounts: &[Account], full: bool, palette: Palette) -> String {
 /// So many members without a link are named.
 const NAMED: usize = 10;
 
-/// How often a node is asked while it is waited for members.
+/// The interval of questions to a node while its members are waited for.
 const LOOK: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub(crate) struct Post {
     /// The channel
     #[arg(add = ArgValueCompleter::new(live::channels))]
     pub(crate) channel: ChannelName,
-    /// What to post; `-` reads all of stdin and drops its last line break (after `--` a value may
+    /// Value to post; `-` reads all of stdin and drops its last line break (after `--` a value may
     /// begin with -)
     #[arg(
         allow_negative_numbers = true,
@@ -136,7 +136,7 @@ impl Post {
 
     /// Says so if nobody else has the channel open: its name may be another one.
     async fn tell_if_nobody(&self, client: &Client, output: &Output) {
-        // Who waits for members is told how many there were.
+        // A caller that waits for members is told how many there were.
         if self.acked.is_some() {
             return;
         }
@@ -148,7 +148,7 @@ impl Post {
         }
     }
 
-    /// What it means that so many have what was posted.
+    /// The words for so many members that have what was posted.
     fn judge(&self, acked: Option<usize>) -> Result<Exit, Failure> {
         let Some(wanted) = self.acked else {
             return Ok(Exit::Ok);
@@ -177,7 +177,7 @@ fn is_alone(report: &ChannelReport, channel: &str) -> bool {
     it.is_some_and(|it| it.objects == 0 && it.subscribers.is_empty())
 }
 
-/// Who has what was posted, if that was asked.
+/// The members that have what was posted, if that was asked.
 fn had_by(acked: Option<usize>, it: &str) -> String {
     match acked {
         None => String::new(),

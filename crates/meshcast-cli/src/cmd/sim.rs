@@ -22,7 +22,7 @@ use crate::{
     report,
 };
 
-/// What is left of a run when it is over: little, since it may have to wait until it is told.
+/// The rest of a run when it is over: little, since it may have to wait until it is printed.
 struct Done {
     seed: u64,
     is_clean: bool,
@@ -57,7 +57,7 @@ pub(crate) fn run(command: args::Sim, output: &Output) -> Result<Exit, Failure> 
     }
 }
 
-/// What is told of one run cannot be told of several.
+/// Some output of one run is impossible for several.
 fn refuse_several(args: &args::SimRun) -> Result<(), Failure> {
     let of_one = [
         ("--log", args.log.is_some()),

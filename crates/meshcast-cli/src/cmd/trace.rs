@@ -28,7 +28,7 @@ use crate::{
 
 /// Show when a message came to each node of this machine, and which way
 ///
-/// Which way is local, gossip, repair (it was missed, and fetched) or history (it was posted before
+/// The way is local, gossip, repair (it was missed, and fetched) or history (it was posted before
 /// the node had the channel open). Nodes tell of what they keep; they open no channel and fetch
 /// nothing for it. Without a message the newest ones are shown. Status 1 if a node that has the
 /// channel open lacks one, or if no node has it open.
@@ -160,7 +160,7 @@ struct Report {
     heard: Heard,
 }
 
-/// What the nodes know of messages on the channel, whether they keep them or not.
+/// The messages on the channel that nodes know of, whether they keep them or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heard {
     /// Of none.
@@ -380,7 +380,7 @@ impl At {
         }
     }
 
-    /// Who gave it, or why it is not there.
+    /// The peer that gave it, or why it is not there.
     fn from(&self, sender: &str) -> String {
         let giver = match (&self.peer, &self.peer_name) {
             (None, _) if self.via.as_deref() == Some("local") || self.via.is_none() => {
@@ -401,7 +401,7 @@ impl At {
     }
 }
 
-/// What people call processes, by id, as far as anybody here tells.
+/// The names of processes, by id, as far as anybody here tells.
 fn names(places: &[Place]) -> BTreeMap<&str, &str> {
     let nodes = places.iter().map(|place| {
         let node = &place.node.node;

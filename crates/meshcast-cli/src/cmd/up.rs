@@ -168,7 +168,7 @@ async fn stay(
     Ok(Left::Asked)
 }
 
-/// What is next of a scenario, if there is one.
+/// The next step of a scenario, if there is one.
 async fn due(playing: Option<&mut Playing>) -> Due {
     match playing {
         Some(playing) => playing.due().await,
@@ -176,7 +176,7 @@ async fn due(playing: Option<&mut Playing>) -> Due {
     }
 }
 
-/// What was done, for whoever looks at the terminal of `up`.
+/// The step that was done, for people at the terminal of `up`.
 fn describe(request: &Request) -> String {
     match request {
         Request::Partition { groups } => {
@@ -230,7 +230,7 @@ async fn bind(port: u16) -> Result<TcpListener, Failure> {
 #[derive(Debug, Serialize)]
 struct Report {
     schema: &'static str,
-    /// Where the page is; `null` if there is none.
+    /// The address of the page; `null` if there is none.
     page: Option<String>,
     nodes: Vec<Row>,
     round_trips: Vec<RoundTrip>,

@@ -70,7 +70,7 @@ fn table(members: &[Present], full: bool, now: SystemTime, palette: Palette) -> 
 
 /// A line of `--watch`.
 fn render(change: &str, member: &Present, palette: Palette) -> String {
-    // Who was there when it began has not come just now.
+    // A member that was there when it began has not come just now.
     let what = if change == "snapshot" {
         "present"
     } else {

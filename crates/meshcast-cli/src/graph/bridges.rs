@@ -73,7 +73,7 @@ struct Walk {
     steps: usize,
 }
 
-/// Where the walk stands: at a member, come by a link, with so many neighbours looked at.
+/// The position of the walk: at a member, come by a link, with so many neighbours looked at.
 struct Stand {
     at: usize,
     by: Option<usize>,

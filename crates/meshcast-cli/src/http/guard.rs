@@ -92,7 +92,7 @@ fn is_ours(authority: &str, port: u16) -> bool {
     is_loopback && is_plain && authority.port_u16().unwrap_or(HTTP) == port
 }
 
-/// Where a service is if nothing is said.
+/// The default port of a service.
 const HTTP: u16 = 80;
 
 #[cfg(test)]

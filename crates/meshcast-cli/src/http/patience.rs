@@ -1,5 +1,5 @@
-//! How long the other end of a connection is waited for: with the rest of what it asks, and to take
-//! what it is told. Who keeps neither is cut, so that nobody holds a place for nothing.
+//! Timeouts for the other end of a connection: for the rest of its request, and for taking the
+//! answer. A client that keeps neither is cut, so that nobody holds a place for nothing.
 
 use std::{
     io,

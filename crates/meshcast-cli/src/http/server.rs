@@ -100,7 +100,7 @@ async fn answer(request: Request, next: Next, port: u16) -> Response {
         Ok(()) => next.run(in_time(request)).await,
         Err(refusal) => refuse(refusal, port),
     };
-    // What was posted is nothing to be run, whatever it looks like, or to be shown inside of other
+    // Posted bytes are nothing to be run, whatever they look like, or to be shown inside of other
     // pages.
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -129,8 +129,8 @@ fn refuse(refusal: Refusal, port: u16) -> Response {
 
 /// For the head of a request to arrive, also of the next one on a connection that is kept.
 const HEADER: Duration = Duration::from_secs(5);
-/// What a connection may hold of a request before its body, and of an answer its reader does not
-/// take.
+/// The memory that a connection may use for a request before its body, and for an answer its reader
+/// does not take.
 const BUFFER: usize = 64 * 1024;
 /// For the answer under way to be read at the end of a connection's life.
 const GRACE: Duration = Duration::from_secs(10);

@@ -24,7 +24,7 @@ pub(super) struct Bounded {
     output: Output,
 }
 
-/// How many lines of one kind pass, and how many did not since the last that did.
+/// The number of lines of one kind that pass, and of those that did not since the last that did.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {
     bucket: TokenBucket,
@@ -54,8 +54,8 @@ impl<S> Filter<S> for Bounded {
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        // What is always wanted is not asked about again, and then may not be refused below: where
-        // it checks itself, tracing-subscriber panics in whoever logs.
+        // A callsite that is always wanted is not asked about again, and then may not be refused
+        // below: where it checks itself, tracing-subscriber panics in whoever logs.
         match *metadata.level() > Level::INFO {
             true => Interest::always(),
             false => Interest::sometimes(),

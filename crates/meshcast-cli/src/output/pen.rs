@@ -34,7 +34,7 @@ struct State {
     waiting: VecDeque<Line>,
     /// What those that wait are charged with.
     bytes: usize,
-    /// How many were left out since the last that waits, as there was no room.
+    /// The number of lines left out since the last that waits, as there was no room.
     lost: u64,
     /// One has been taken out and is not written yet.
     is_writing: bool,

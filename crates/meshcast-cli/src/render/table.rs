@@ -78,8 +78,8 @@ pub(crate) enum Colour {
 }
 
 impl Colour {
-    /// What a command line asks for, before it is understood: the help and its errors have colours
-    /// too.
+    /// The colour choice of a command line before it is parsed: the help and its errors have
+    /// colours too.
     pub(crate) fn asked(arguments: impl IntoIterator<Item = OsString>) -> Self {
         let mut arguments = arguments.into_iter().take_while(|it| it != "--");
         while let Some(argument) = arguments.next() {

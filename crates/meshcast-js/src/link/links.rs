@@ -1,4 +1,4 @@
-//! How many threads have a name open.
+//! The number of threads that have a name open.
 
 use std::{
     collections::HashMap,

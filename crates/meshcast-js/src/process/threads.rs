@@ -1,6 +1,6 @@
 //! The threads that use the node.
 //!
-//! The main thread hands over what was posted as the process ends. Where only workers use the node,
+//! The main thread hands over what was posted as the process ends. If only workers use the node,
 //! nothing in the main thread knows of it: the last of them does so as it ends, by itself or with
 //! the process. Deno and Bun do not run what is hooked to workers when the main thread exits.
 
@@ -14,7 +14,7 @@ use napi::{Env, Result};
 
 use super::leave_within;
 
-/// What the end of a thread waits for what was posted; the same as in `lib/hub.js`.
+/// The time that the end of a thread waits for what was posted; the same as in `lib/hub.js`.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);

@@ -12,7 +12,7 @@ use crate::error::DecodeError;
 use crate::view::{Element, ViewKind};
 use crate::wire::{Text, tag, unexpected};
 
-/// What a hole is charged besides its place, as it can take three bytes to ask for four billion
+/// The charge of a hole besides its place, as it can take three bytes to ask for four billion
 /// elements.
 const HOLE_COST: usize = 64;
 

@@ -61,9 +61,9 @@ pub(super) struct Heard {
     /// In microseconds.
     pub(super) latency: Histogram<u64>,
     last: u64,
-    /// What it is on the channel, where the poster may have posted before.
+    /// Its number on the channel, where the poster may have posted before.
     seq: u64,
-    /// How many numbers a message takes there: large ones take several.
+    /// The numbers that a message takes there: large ones take several.
     span: u64,
 }
 
@@ -77,7 +77,7 @@ struct Line {
     gap: Option<Gap>,
 }
 
-/// What is posted; the rest of it is padding. Other messages on the channel have other fields.
+/// The posted value; the rest of it is padding. Other messages on the channel have other fields.
 #[derive(Debug, Deserialize)]
 struct Data {
     #[serde(default)]
@@ -133,7 +133,7 @@ impl Listeners {
         unreached.map(|listener| listener.name.as_str()).collect()
     }
 
-    /// How far the slowest is of those that are waited for; 0 if nobody is.
+    /// The progress of the slowest of those that are waited for; 0 if nobody is.
     pub(super) fn slowest(&self) -> u64 {
         let awaited = self.iter().filter(|listener| listener.is_awaited());
         awaited
@@ -261,7 +261,7 @@ impl Listener {
         let missing = gap.to.saturating_sub(gap.from).saturating_add(1);
         let count = heard.gaps.entry(gap.reason).or_default();
         *count = count.saturating_add(missing);
-        // Where nothing was heard yet, its numbers say nothing of those of the run.
+        // If nothing was heard yet, its numbers say nothing of those of the run.
         if heard.seq > 0 {
             let lacking = gap.to.saturating_sub(heard.seq) / heard.span;
             self.reached
@@ -272,7 +272,7 @@ impl Listener {
 
 /// In microseconds: an hour.
 const LONGEST: u64 = 3_600_000_000;
-/// What is lost on the way is given up sooner, and a node that was cut off is back.
+/// A lost message is given up sooner, and a node that was cut off is back.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(super) struct Poster {
     client: Client,
     path: String,
     id: String,
-    /// What makes a message as large as it is to be.
+    /// The padding that makes a message as large as it is to be.
     padding: String,
     rate: Rate,
     size: u64,

@@ -73,7 +73,7 @@ pub(super) fn admin(survey: &Survey) -> Vec<Check> {
     or_pass(found, check, format!("{count} of {count} nodes answer"))
 }
 
-/// What `meshcast fault` did and did not undo.
+/// The faults that `meshcast fault` made and did not undo.
 pub(super) fn faults(up: &Up) -> Vec<Check> {
     let check = "faults";
     let Some(up) = up.status() else {
@@ -154,7 +154,7 @@ pub(super) fn seeds(nodes: &[&Reports], up: Option<&faults::Status>) -> Vec<Chec
             let detail = seed.reason.as_ref().map(|reason| format!(" ({reason})"));
             let reason = format!("seed {}: {why}{}", seed.address, detail.unwrap_or_default());
             let state = if any { State::Warn } else { State::Fail };
-            // Whoever is not admitted was reached.
+            // A node that is not admitted was reached.
             let help = match &undo {
                 Some(undo) if seed.state != "not_admitted" => undo,
                 _ => help,
@@ -514,11 +514,11 @@ fn percent(part: u64, whole: u64) -> u64 {
 }
 
 const HEAL: &str = "`meshcast fault heal`";
-/// What happened within this counts: a node whose fault goes on says so several times a minute.
+/// The time for which an event counts: a node whose fault goes on says so several times a minute.
 const LATELY: Duration = Duration::from_secs(300);
 /// So often in that time hangs up who has another key, and no scanner does so from one place.
 const HANG_UPS: u64 = 5;
-/// What a queue on the way may make a clock look off is less.
+/// A queue on the way makes a clock look off by less.
 const APART: Duration = Duration::from_secs(5);
 /// From there on frames may be taken for old ones, and credentials for invalid.
 const FAR_APART: Duration = Duration::from_secs(60);

@@ -43,7 +43,7 @@ pub(super) fn descriptors(nodes: &[&Reports]) -> Vec<Check> {
     }
 }
 
-/// How many files a process has open, and how many it may.
+/// The number of open files of a process, and its limit.
 fn open_files(proc: &Path, pid: u32) -> Option<(u64, u64)> {
     let process = proc.join(pid.to_string());
     let open = fs::read_dir(process.join("fd")).ok()?.count();

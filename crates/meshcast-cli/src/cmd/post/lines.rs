@@ -181,7 +181,7 @@ pub(crate) fn end_of(lines: &[u8], count: u64) -> usize {
     end.unwrap_or(0)
 }
 
-/// What is read at once: with what was held before, a node takes it in one request.
+/// The size of a read: with what was held before, a node takes it in one request.
 const READ: usize = LINES_BODY / 4;
 
 #[cfg(test)]

@@ -38,8 +38,8 @@ struct Door {
     current: watch::Receiver<Arc<Current>>,
 }
 
-/// Answers until it is dropped, one request on each connection. How things are is answered also
-/// while something is done; what is to be done is done one after the other.
+/// Answers until it is dropped, one request on each connection. The state is answered also while
+/// something is done; faults are done one after the other.
 pub(super) async fn serve(
     mut listener: Listener,
     asked: mpsc::Sender<Asked>,

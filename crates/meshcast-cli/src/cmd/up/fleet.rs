@@ -31,10 +31,11 @@ pub(super) struct Fleet {
     began: Instant,
     /// What nodes cost that were killed.
     spent: Cost,
-    /// Where the service of a node listens, also while it is down.
+    /// The listen address of a node's service, also while it is down.
     addresses: BTreeMap<NodeName, SocketAddr>,
     services: BTreeMap<NodeName, JoinSet<()>>,
-    /// What the page shows: told after each change, so that it need not wait for the next.
+    /// The state that the page shows: sent after each change, so that it need not wait for the
+    /// next.
     current: watch::Sender<Arc<Current>>,
 }
 
@@ -200,7 +201,7 @@ impl Fleet {
         self.handle(&request).await.map(drop)
     }
 
-    /// Waits until all that run have the same, so long at most. What they lack then the log tells.
+    /// Waits until all that run have the same, so long at most. The log tells what they lack then.
     pub(super) async fn agree(&self, limit: Duration) {
         let _ = self.cluster.agree(limit).await;
     }

@@ -16,7 +16,7 @@ pub(super) struct Plan {
     pub(super) nodes: Vec<Planned>,
     /// Between regions of which it is known or said.
     pub(super) round_trips: Vec<(Region, Region, Duration)>,
-    /// What links are like, of which anything is known or said.
+    /// The links that anything is known or said of.
     pub(super) links: Vec<(Region, Region, Shape)>,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Planned {
     pub(super) port: u16,
 }
 
-/// What is said, or else what a scenario says.
+/// The value of the command line, or else that of the scenario.
 pub(super) fn plan(args: &args::Up, play: Option<&Play>) -> Result<Plan, Failure> {
     if let Some(play) = play {
         return played(args, play);
@@ -60,8 +60,8 @@ fn played(args: &args::Up, play: &Play) -> Result<Plan, Failure> {
     })
 }
 
-/// Round trips, loss and bandwidth together. What is said of no two regions is about links between
-/// regions; of what is said twice the last counts, and what names regions before what does not.
+/// Round trips, loss and bandwidth together. A value without two regions is about links between
+/// regions; of two values for the same the last counts, and one with regions before one without.
 fn links(
     args: &args::Up,
     round_trips: &[(Region, Region, Duration)],
@@ -156,7 +156,7 @@ fn at_ports(args: &args::Up, nodes: Vec<(String, Region)>) -> Result<Vec<Planned
     planned.collect()
 }
 
-/// What is measured, unless the user says otherwise.
+/// The measured value, unless the user gives another.
 fn round_trips(args: &args::Up) -> Result<Vec<(Region, Region, Duration)>, Failure> {
     let mut trips = Vec::new();
     if !args.rtt.contains(&Rtt::None) {
