@@ -3,9 +3,9 @@
 //! A member signs a *record* for each channel on which anybody watches, and nobody believes
 //! anything else about it. Records travel over the sessions of peers, also by way of a peer
 //! between. Whether a member lives is seen on the link to it. Whoever has no link to it *follows*
-//! it: asks peers for its *beats*, which are signed as well, and passes them on to those who follow
-//! it there. So nobody is declared dead by others and nobody kept alive by them, and among members
-//! that are all connected no beat is made at all.
+//! it: asks peers for its *heartbeats*, which are signed as well, and passes them on to those who
+//! follow it there. So nobody is declared dead by others and nobody kept alive by them, and among
+//! members that are all connected no heartbeat is made at all.
 //!
 //! May use: [`wire`](crate::wire), [`identity`](crate::identity), [`bounds`](crate::bounds) and
 //! [`conduct`](crate::conduct).

@@ -18,12 +18,12 @@ pub(crate) struct Life {
     /// The channels on which there is a record of it.
     pub(crate) rooms: BTreeSet<ChannelName>,
     /// Its newest sign of life for those who are far.
-    pub(crate) beat: Option<Heartbeat>,
-    /// When it was last known to live: by a beat, or when it was connected.
+    pub(crate) heartbeat: Option<Heartbeat>,
+    /// When it was last known to live: by a heartbeat, or when it was connected.
     pub(crate) evidence: Option<Time>,
-    /// The peer that its beats come from. `None` while they are sought.
+    /// The peer that its heartbeats come from. `None` while they are sought.
     pub(crate) upstream: Option<Sender>,
-    /// When its beats were last asked for.
+    /// When its heartbeats were last asked for.
     pub(crate) asked: Option<Time>,
 }
 
@@ -40,7 +40,7 @@ impl Life {
             member,
             chain,
             rooms: BTreeSet::new(),
-            beat: None,
+            heartbeat: None,
             evidence: None,
             upstream: None,
             asked: None,
@@ -51,9 +51,9 @@ impl Life {
     pub(crate) fn status(&self, now: Time) -> Option<Status> {
         let elapsed = now.saturating_since(self.evidence?);
         let period = self
-            .beat
+            .heartbeat
             .as_ref()
-            .map_or(Duration::ZERO, |beat| beat.period);
+            .map_or(Duration::ZERO, |heartbeat| heartbeat.period);
         let period = period.min(MAX_HEARTBEAT_PERIOD);
         if elapsed >= LOST_AFTER.max(period * LOST_BEATS) {
             None
@@ -73,7 +73,7 @@ impl Life {
 /// [`SILENT_AFTER`] plus a second on the way.
 pub const HEARTBEAT_PERIOD: Duration = Duration::from_secs(2);
 
-/// How often at most, in a channel with as many members as it may have: so 200 beats a second
+/// How often at most, in a channel with as many members as it may have: so 200 heartbeats a second
 /// arrive at each node, which take half a percent of a core to check.
 pub const MAX_HEARTBEAT_PERIOD: Duration = Duration::from_secs(20);
 
@@ -86,9 +86,9 @@ pub const SILENT_AFTER: Duration = Duration::from_secs(3);
 
 /// A member that is not connected and of which nothing is heard for this long is lost. A dead link
 /// is noticed within 5 s by both of its ends; half a second later somebody between is asked for
-/// beats, the first of which comes within another 2 s. What is left is for a lost packet.
+/// heartbeats, the first of which comes within another 2 s. What is left is for a lost packet.
 pub const LOST_AFTER: Duration = Duration::from_secs(10);
 
-/// How many beats in a row have to be missing.
+/// How many heartbeats in a row have to be missing.
 const SILENT_BEATS: u32 = 3;
 const LOST_BEATS: u32 = 5;

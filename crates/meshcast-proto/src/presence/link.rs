@@ -15,7 +15,7 @@ pub(crate) struct Link {
     /// The hash of itself and its peers, and the one that it was told of us.
     pub(crate) links: Option<[u8; 16]>,
     pub(crate) sent: Option<[u8; 16]>,
-    /// Whose beats it is to hand us, and we it.
+    /// Whose heartbeats it is to hand us, and we it.
     pub(crate) following: BTreeSet<Sender>,
     pub(crate) followed: BTreeSet<Sender>,
     /// When to compare what both have.
@@ -29,7 +29,7 @@ pub(crate) struct Link {
     /// What is sent to it waits.
     pub(crate) is_congested: bool,
     checks: TokenBucket,
-    beats: TokenBucket,
+    heartbeats: TokenBucket,
     served: TokenBucket,
 }
 
@@ -47,7 +47,7 @@ impl Link {
             to_compare: 0,
             is_congested: false,
             checks: TokenBucket::default(),
-            beats: TokenBucket::default(),
+            heartbeats: TokenBucket::default(),
             served: TokenBucket::default(),
         }
     }
@@ -60,7 +60,7 @@ impl Link {
     /// The same, of another sign of life. Whoever catches up with records is not to seem lost
     /// meanwhile, nor are those it hands on signs of.
     pub(crate) fn may_beat(&mut self, shares: &Shares, now: Time) -> bool {
-        self.beats.try_take(shares.beats, now)
+        self.heartbeats.try_take(shares.heartbeats, now)
     }
 
     /// Whether another record may be looked for that it asked for.
@@ -79,7 +79,7 @@ impl Link {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shares {
     pub(crate) checks: Rate,
-    pub(crate) beats: Rate,
+    pub(crate) heartbeats: Rate,
     pub(crate) served: Rate,
     /// How many channels are compared at once.
     pub(crate) hashes: usize,
@@ -89,7 +89,7 @@ impl Default for Shares {
     fn default() -> Self {
         Self {
             checks: CHECKS,
-            beats: BEATS,
+            heartbeats: BEATS,
             served: SERVED,
             hashes: PresenceMessage::MAX_HASHES,
         }

@@ -47,7 +47,7 @@ pub struct PresenceTracker {
     /// The version of the last record of this node; no two have the same.
     version: u64,
     /// The last sign of life of this node, and when it was made.
-    beat: Option<(Heartbeat, Time)>,
+    heartbeat: Option<(Heartbeat, Time)>,
     next_check: Option<Time>,
     /// When the next peer is compared with, and which was the last.
     next_compare: Time,
@@ -72,7 +72,7 @@ impl PresenceTracker {
             lives: BTreeMap::new(),
             entries: 0,
             version: 0,
-            beat: None,
+            heartbeat: None,
             next_check: None,
             next_compare: Time::ZERO,
             compared: None,

@@ -13,8 +13,8 @@ use crate::wire::{
     time::WallTime,
 };
 
-/// A message about presence. Only [records](PresenceRecord) and [beats](Heartbeat) say anything
-/// about somebody, and those are signed by whom they are about.
+/// A message about presence. Only [records](PresenceRecord) and [heartbeats](Heartbeat) say
+/// anything about somebody, and those are signed by whom they are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PresenceMessage {
     /// A hash of the speaker and its peers. With whom it is the same, the speaker has the same
@@ -32,10 +32,10 @@ pub enum PresenceMessage {
     Digest(ChannelName, Vec<(Sender, u64)>),
     /// The speaker wants the records of these.
     Fetch(ChannelName, Vec<Sender>),
-    /// The speaker is to be handed the beats of these from now on, as they come. Whoever is asked
-    /// for its own beats makes some.
+    /// The speaker is to be handed the heartbeats of these from now on, as they come. Whoever is
+    /// asked for its own heartbeats makes some.
     Follow(Vec<Sender>),
-    /// The speaker needs the beats of these no more.
+    /// The speaker needs the heartbeats of these no more.
     Unfollow(Vec<Sender>),
 }
 
@@ -53,7 +53,7 @@ impl PresenceMessage {
     /// How many records one message carries. No honest one has fewer than 200 bytes.
     pub const MAX_RECORDS: usize = 512;
 
-    /// How many beats one message carries, in 30 KiB.
+    /// How many heartbeats one message carries, in 30 KiB.
     pub const MAX_BEATS: usize = 256;
 
     /// How many things it names; those that are signed count three times.
@@ -61,7 +61,7 @@ impl PresenceMessage {
         match self {
             Self::Links(_) => 0,
             Self::Records(records) => 3 * records.len(),
-            Self::Heartbeats(beats) => 3 * beats.len(),
+            Self::Heartbeats(heartbeats) => 3 * heartbeats.len(),
             Self::Hashes(hashes) => hashes.len(),
             Self::Digest(_, entries) => entries.len(),
             Self::Fetch(_, senders) | Self::Follow(senders) | Self::Unfollow(senders) => {
@@ -77,10 +77,10 @@ impl PresenceMessage {
             Self::Records(records) => {
                 PresenceBody::Records(records.iter().map(|record| &record.bytes[..]).collect())
             }
-            Self::Heartbeats(beats) => PresenceBody::Heartbeats(
-                beats
+            Self::Heartbeats(heartbeats) => PresenceBody::Heartbeats(
+                heartbeats
                     .iter()
-                    .map(|(age, beat)| (millis(*age), beat.body()))
+                    .map(|(age, heartbeat)| (millis(*age), heartbeat.body()))
                     .collect(),
             ),
             Self::Hashes(hashes) => PresenceBody::Hashes(
@@ -120,11 +120,14 @@ impl PresenceMessage {
                 )?;
                 Self::Records(records)
             }
-            PresenceBody::Heartbeats(beats) => {
-                at_most(Self::MAX_BEATS, beats.len())?;
-                once("a member", beats.iter().map(|(_, beat)| beat.sender))?;
-                let beat = |(age, body)| (Duration::from_millis(age), Heartbeat::read(body));
-                Self::Heartbeats(beats.into_iter().map(beat).collect())
+            PresenceBody::Heartbeats(heartbeats) => {
+                at_most(Self::MAX_BEATS, heartbeats.len())?;
+                once(
+                    "a member",
+                    heartbeats.iter().map(|(_, heartbeat)| heartbeat.sender),
+                )?;
+                let heartbeat = |(age, body)| (Duration::from_millis(age), Heartbeat::read(body));
+                Self::Heartbeats(heartbeats.into_iter().map(heartbeat).collect())
             }
             PresenceBody::Hashes(hashes) => {
                 at_most(Self::MAX_HASHES, hashes.len())?;

@@ -48,8 +48,8 @@ impl PresenceTracker {
         }
     }
 
-    /// The peers by whom somebody is followed: itself, if others need its beats; if it is far, the
-    /// one they came from first and another, or as many as may be while none comes.
+    /// The peers by whom somebody is followed: itself, if others need its heartbeats; if it is far,
+    /// the one they came from first and another, or as many as may be while none comes.
     fn sources(&self, sender: Sender, now: Time) -> BTreeSet<Sender> {
         let Some(life) = self.lives.get(&sender) else {
             return BTreeSet::new();
@@ -84,7 +84,7 @@ impl PresenceTracker {
         now: Time,
         wall: WallTime,
     ) {
-        let mut beats = Vec::new();
+        let mut heartbeats = Vec::new();
         for sender in senders {
             let is_me = sender == self.me.sender();
             let known = self.lives.get(&sender);
@@ -97,19 +97,20 @@ impl PresenceTracker {
             let is_new = link.followed.insert(sender);
             if is_me {
                 if is_new {
-                    beats.push((Duration::ZERO, self.fresh_beat(now, wall)));
+                    heartbeats.push((Duration::ZERO, self.fresh_beat(now, wall)));
                 }
                 continue;
             }
-            if let Some((life, beat)) = known.and_then(|life| Some((life, life.beat.clone()?)))
+            if let Some((life, heartbeat)) =
+                known.and_then(|life| Some((life, life.heartbeat.clone()?)))
                 && life.status(now).is_some()
             {
                 let evidence = life.evidence.unwrap_or(now);
-                beats.push((now.saturating_since(evidence), beat));
+                heartbeats.push((now.saturating_since(evidence), heartbeat));
             }
             self.follow(sender, now);
         }
-        self.send_beats(peer, beats);
+        self.send_beats(peer, heartbeats);
     }
 
     pub(super) fn handle_unfollow(&mut self, peer: Sender, senders: Vec<Sender>, now: Time) {
@@ -124,7 +125,7 @@ impl PresenceTracker {
     /// Makes a sign of life if it is time to and somebody follows this node.
     pub(super) fn make_beat(&mut self, now: Time, wall: WallTime) {
         let due = self
-            .beat
+            .heartbeat
             .as_ref()
             .is_none_or(|(_, made)| *made + self.period() <= now);
         let me = self.me.sender();
@@ -134,17 +135,17 @@ impl PresenceTracker {
             .filter(|(_, link)| link.followed.contains(&me));
         let followers: Vec<_> = followers.map(|(peer, _)| *peer).collect();
         if due && !followers.is_empty() {
-            let beat = self.new_beat(now, wall);
+            let heartbeat = self.new_beat(now, wall);
             for peer in followers {
-                self.send_beats(peer, vec![(Duration::ZERO, beat.clone())]);
+                self.send_beats(peer, vec![(Duration::ZERO, heartbeat.clone())]);
             }
         }
     }
 
     /// A sign of life that was made just now.
     fn fresh_beat(&mut self, now: Time, wall: WallTime) -> Heartbeat {
-        match &self.beat {
-            Some((beat, made)) if *made == now => beat.clone(),
+        match &self.heartbeat {
+            Some((heartbeat, made)) if *made == now => heartbeat.clone(),
             _ => self.new_beat(now, wall),
         }
     }
@@ -152,15 +153,15 @@ impl PresenceTracker {
     fn new_beat(&mut self, now: Time, wall: WallTime) -> Heartbeat {
         // Later than the last whatever the clock does.
         let last = self
-            .beat
+            .heartbeat
             .as_ref()
-            .map(|(beat, _)| beat.at + Duration::from_millis(1));
+            .map(|(heartbeat, _)| heartbeat.at + Duration::from_millis(1));
         let at = wall.max(last.unwrap_or(wall));
         // What is late within a check of it is not.
-        let beat = Heartbeat::sign(&self.identity, at, self.period());
-        self.beat = Some((beat.clone(), now));
+        let heartbeat = Heartbeat::sign(&self.identity, at, self.period());
+        self.heartbeat = Some((heartbeat.clone(), now));
         self.counters.presence_beats += 1;
-        beat
+        heartbeat
     }
 
     /// How often this node makes signs of life: the more members there are the less often.
@@ -173,7 +174,7 @@ impl PresenceTracker {
             .clamp(HEARTBEAT_PERIOD, MAX_HEARTBEAT_PERIOD)
     }
 
-    /// Somebody who was far is silent: its beats are sought by all ways there are.
+    /// Somebody who was far is silent: its heartbeats are sought by all ways there are.
     pub(super) fn seek_silent(&mut self, sender: Sender, now: Time) {
         if let Some(life) = self.lives.get_mut(&sender)
             && life.status(now) != Some(Status::Heard)
@@ -182,9 +183,9 @@ impl PresenceTracker {
         }
     }
 
-    pub(super) fn send_beats(&mut self, to: Sender, beats: Vec<(Duration, Heartbeat)>) {
-        for beats in beats.chunks(PresenceMessage::MAX_BEATS) {
-            self.send(to, PresenceMessage::Heartbeats(beats.to_vec()));
+    pub(super) fn send_beats(&mut self, to: Sender, heartbeats: Vec<(Duration, Heartbeat)>) {
+        for heartbeats in heartbeats.chunks(PresenceMessage::MAX_BEATS) {
+            self.send(to, PresenceMessage::Heartbeats(heartbeats.to_vec()));
         }
     }
 }

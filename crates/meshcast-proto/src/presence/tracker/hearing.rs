@@ -39,7 +39,9 @@ impl PresenceTracker {
                     self.handle_record(peer, &record, &opens, now, wall);
                 }
             }
-            PresenceMessage::Heartbeats(beats) => self.handle_beats(peer, beats, now, wall),
+            PresenceMessage::Heartbeats(heartbeats) => {
+                self.handle_beats(peer, heartbeats, now, wall)
+            }
             PresenceMessage::Hashes(hashes) => self.handle_hashes(peer, hashes, opens, now),
             PresenceMessage::Digest(channel, digest) => {
                 self.handle_digest(peer, channel, &digest, now)
@@ -239,41 +241,47 @@ impl PresenceTracker {
     fn handle_beats(
         &mut self,
         peer: Sender,
-        beats: Vec<(Duration, Heartbeat)>,
+        heartbeats: Vec<(Duration, Heartbeat)>,
         now: Time,
         wall: WallTime,
     ) {
         let mut onward: BTreeMap<Sender, Vec<(Duration, Heartbeat)>> = BTreeMap::new();
-        for (age, beat) in beats {
-            let sender = beat.sender;
-            if !self.believes(peer, &beat, now, wall) {
+        for (age, heartbeat) in heartbeats {
+            let sender = heartbeat.sender;
+            if !self.believes(peer, &heartbeat, now, wall) {
                 continue;
             }
             if let Some(life) = self.lives.get_mut(&sender) {
                 life.heard(now - age);
-                life.beat = Some(beat.clone());
+                life.heartbeat = Some(heartbeat.clone());
                 life.upstream.get_or_insert(peer);
             }
             for (to, link) in &self.links {
                 if *to != peer && link.followed.contains(&sender) {
-                    onward.entry(*to).or_default().push((age, beat.clone()));
+                    onward
+                        .entry(*to)
+                        .or_default()
+                        .push((age, heartbeat.clone()));
                 }
             }
             self.handle_change_of(sender, now);
         }
-        for (to, beats) in onward {
-            self.send_beats(to, beats);
+        for (to, heartbeats) in onward {
+            self.send_beats(to, heartbeats);
         }
     }
 
-    /// Whether a beat says something new of somebody who is known.
-    fn believes(&mut self, peer: Sender, beat: &Heartbeat, now: Time, wall: WallTime) -> bool {
-        let Some(life) = self.lives.get(&beat.sender) else {
+    /// Whether a heartbeat says something new of somebody who is known.
+    fn believes(&mut self, peer: Sender, heartbeat: &Heartbeat, now: Time, wall: WallTime) -> bool {
+        let Some(life) = self.lives.get(&heartbeat.sender) else {
             return false;
         };
-        let is_old = life.beat.as_ref().is_some_and(|known| beat.at <= known.at);
+        let is_old = life
+            .heartbeat
+            .as_ref()
+            .is_some_and(|known| heartbeat.at <= known.at);
         // As old frames are: or somebody could keep them until this node has forgotten the newer.
-        let is_stale = beat.at + CLOCK_SKEW + STALE < wall;
+        let is_stale = heartbeat.at + CLOCK_SKEW + STALE < wall;
         if is_old || is_stale {
             return false;
         }
@@ -285,7 +293,7 @@ impl PresenceTracker {
             self.counters.presence_limited += 1;
             return false;
         }
-        if !beat.is_of(&member) {
+        if !heartbeat.is_of(&member) {
             self.counters.presence_forged += 1;
             self.blame(peer, Offence::Forged);
             return false;
@@ -294,5 +302,6 @@ impl PresenceTracker {
     }
 }
 
-/// How old a beat may be beside the skew of clocks: nobody is taken for alive that long after one.
+/// How old a heartbeat may be beside the skew of clocks: nobody is taken for alive that long after
+/// one.
 const STALE: Duration = Duration::from_secs(5 * MAX_HEARTBEAT_PERIOD.as_secs());

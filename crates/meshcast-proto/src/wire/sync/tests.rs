@@ -124,8 +124,8 @@ fn record() -> impl Strategy<Value = PresenceRecord> {
 fn presence() -> impl Strategy<Value = PresenceMessage> {
     let senders =
         || collection::vec(any_sender(), 0..6).prop_map(|all| distinct(all, |sender| *sender));
-    let beat = (any_sender(), any::<u64>(), duration(), any::<[u8; 32]>());
-    let beat = beat.prop_map(|(sender, at, period, half)| Heartbeat {
+    let heartbeat = (any_sender(), any::<u64>(), duration(), any::<[u8; 32]>());
+    let heartbeat = heartbeat.prop_map(|(sender, at, period, half)| Heartbeat {
         sender,
         at: WallTime::from_unix_millis(at),
         period,
@@ -140,7 +140,7 @@ fn presence() -> impl Strategy<Value = PresenceMessage> {
             all,
             |it| (it.channel.clone(), it.sender)
         ))),
-        collection::vec((duration(), beat), 0..4)
+        collection::vec((duration(), heartbeat), 0..4)
             .prop_map(|all| PresenceMessage::Heartbeats(distinct(all, |(_, it)| it.sender))),
         collection::vec(hash, 0..6)
             .prop_map(|all| PresenceMessage::Hashes(distinct(all, |(name, _)| name.clone()))),

@@ -78,20 +78,21 @@ fn the_largest_messages_about_presence_fit_a_link() {
     let entries = PresenceMessage::MAX_ENTRIES;
     let senders = || (0..entries).map(far_sender).collect::<Vec<_>>();
     let digest = senders().into_iter().map(|sender| (sender, u64::MAX));
-    let beat = |n| Heartbeat {
+    let heartbeat = |n| Heartbeat {
         sender: far_sender(n),
         at: WallTime::MAX,
         period: Duration::from_millis(u64::MAX),
         signature: [0xff; 64],
     };
-    let beats = (0..PresenceMessage::MAX_BEATS).map(|n| (Duration::from_millis(u64::MAX), beat(n)));
+    let heartbeats =
+        (0..PresenceMessage::MAX_BEATS).map(|n| (Duration::from_millis(u64::MAX), heartbeat(n)));
     let hashes = (0..PresenceMessage::MAX_HASHES).map(|n| (long_name(n), u64::MAX));
     for message in [
         PresenceMessage::Digest(long_name(0), digest.collect()),
         PresenceMessage::Fetch(long_name(0), senders()),
         PresenceMessage::Follow(senders()),
         PresenceMessage::Unfollow(senders()),
-        PresenceMessage::Heartbeats(beats.collect()),
+        PresenceMessage::Heartbeats(heartbeats.collect()),
         PresenceMessage::Hashes(hashes.collect()),
     ] {
         assert_fits(&SyncMessage::Presence(message));

@@ -308,11 +308,11 @@ fn the_bytes_are_those_of_the_file() {
             )),
         ),
         (
-            "the beats of one wanted from now on",
+            "the heartbeats of one wanted from now on",
             presence(PresenceMessage::Follow(vec![Sender::new([1; 32])])),
         ),
         (
-            "the beats of one wanted no more",
+            "the heartbeats of one wanted no more",
             presence(PresenceMessage::Unfollow(vec![Sender::new([1; 32])])),
         ),
         ("about to stop", SyncMessage::Leaving),
