@@ -7,11 +7,10 @@
 //! Must not: know what is missing, kept or connected, or ask for the time itself.
 
 mod admission;
-mod ask;
 mod binding;
 mod credential;
 mod key;
-mod presence;
+mod sealed;
 mod sign;
 mod signature;
 mod verify;
@@ -23,4 +22,5 @@ pub use credential::{
     SignedCredential, Trust,
 };
 pub use key::{Keypair, MeshId, MeshKey, MeshKeyError, Topics};
+pub(crate) use sealed::Sealed;
 pub use verify::{Verifier, VerifyError};

@@ -15,6 +15,7 @@ mod id;
 mod name;
 mod presence;
 mod record;
+mod seal;
 mod sync;
 mod time;
 
@@ -26,7 +27,7 @@ pub(crate) use frame::{Head, Unsigned};
 pub(crate) use id::{LogKey, Short, Subject};
 pub use id::{Sender, SenderPrefix, Seq, SeqRange};
 pub use name::{ChannelName, ChannelNameError, LabelError, NodeName, Region};
-pub(crate) use presence::{Claim, beat_hash};
+pub(crate) use presence::{Claim, heartbeat_hash};
 pub use presence::{Heartbeat, PresenceMessage, PresenceRecord};
 pub(crate) use record::Records;
 pub use record::{

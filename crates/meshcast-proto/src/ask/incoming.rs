@@ -1,13 +1,10 @@
 //! The questions that members asked this node, until they are answered.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::relays::Key;
 use crate::{
-    bounds::{Budget, ENTRY_BYTES, Payer},
+    bounds::{Budget, Deadlines, ENTRY_BYTES, Payer},
     wire::{Sender, Time},
 };
 
@@ -15,7 +12,7 @@ use crate::{
 pub(super) struct Incoming {
     questions: BTreeMap<Key, Waiting>,
     /// Until when each waits.
-    deadlines: BTreeSet<(Time, Key)>,
+    deadlines: Deadlines<Key>,
     /// How many of its own each peer asks, and how many of others that it handed on are withdrawn
     /// and still handled. How many of others wait is bounded by what is handed on.
     counts: BTreeMap<(Sender, bool), usize>,
@@ -50,7 +47,7 @@ impl Incoming {
     pub(super) const fn new(budget: Budget) -> Self {
         Self {
             questions: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
+            deadlines: Deadlines::new(),
             counts: BTreeMap::new(),
             budget,
         }
@@ -75,7 +72,7 @@ impl Incoming {
         if let (_, true) = whose {
             *self.counts.entry(whose).or_default() += 1;
         }
-        self.deadlines.insert((waiting.until, key));
+        self.deadlines.set(&key, Some(waiting.until));
         self.questions.insert(key, waiting);
         true
     }
@@ -96,7 +93,7 @@ impl Incoming {
             return false;
         };
         waiting.withdrawn = true;
-        self.deadlines.remove(&(waiting.until, key));
+        self.deadlines.set(&key, None);
         if let whose @ (_, false) = waiting.of(key) {
             *self.counts.entry(whose).or_default() += 1;
         }
@@ -106,7 +103,7 @@ impl Incoming {
     /// A question is handled. `None` if it was not asked.
     pub(super) fn end(&mut self, key: Key) -> Option<Waiting> {
         let waiting = self.questions.remove(&key)?;
-        self.deadlines.remove(&(waiting.until, key));
+        self.deadlines.set(&key, None);
         self.budget
             .release(Payer::from(waiting.payer), waiting.charged);
         let whose = waiting.of(key);
@@ -133,9 +130,7 @@ impl Incoming {
     /// Withdraws those whose time is over.
     pub(super) fn expire(&mut self, now: Time) -> Vec<Key> {
         let mut over = Vec::new();
-        while let Some((until, key)) = self.deadlines.first().copied()
-            && until <= now
-        {
+        while let Some(key) = self.deadlines.take_due(now) {
             self.withdraw(key);
             over.push(key);
         }
@@ -143,7 +138,7 @@ impl Incoming {
     }
 
     pub(super) fn due(&self) -> Option<Time> {
-        self.deadlines.first().map(|(until, ..)| *until)
+        self.deadlines.first()
     }
 }
 

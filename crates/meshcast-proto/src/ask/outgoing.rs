@@ -10,7 +10,7 @@ use super::{
     relays::NAME_BYTES,
 };
 use crate::{
-    bounds::{Budget, Payer},
+    bounds::{Budget, Deadlines, Payer},
     identity::Member,
     wire::{AskMessage, Declined, Reply, Sender, Time},
 };
@@ -22,7 +22,7 @@ pub(super) struct Outgoing {
     last: u64,
     questions: BTreeMap<u64, Waiting>,
     /// Until when each waits.
-    deadlines: BTreeSet<(Time, u64)>,
+    deadlines: Deadlines<u64>,
     budget: Budget,
 }
 
@@ -58,7 +58,7 @@ impl Outgoing {
             me,
             last: 0,
             questions: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
+            deadlines: Deadlines::new(),
             budget,
         }
     }
@@ -75,7 +75,7 @@ impl Outgoing {
 
     /// It is asked. What is known without asking is put out after what is to be sent.
     pub(super) fn begin(&mut self, number: u64, waiting: Waiting) {
-        self.deadlines.insert((waiting.until, number));
+        self.deadlines.set(&number, Some(waiting.until));
         self.questions.insert(number, waiting);
     }
 
@@ -209,15 +209,13 @@ impl Outgoing {
     }
 
     pub(super) fn expire(&mut self, now: Time, out: &mut VecDeque<AskOutput>) {
-        while let Some((until, question)) = self.deadlines.first().copied()
-            && until <= now
-        {
+        while let Some(question) = self.deadlines.take_due(now) {
             self.finish(question, out);
         }
     }
 
     pub(super) fn due(&self) -> Option<Time> {
-        self.deadlines.first().map(|(until, _)| *until)
+        self.deadlines.first()
     }
 
     /// Ends a question as soon as nothing more can come of it.
@@ -301,7 +299,7 @@ impl Outgoing {
         for (peer, count) in &waiting.brought {
             self.budget.release(Payer::from(*peer), count * NAME_BYTES);
         }
-        self.deadlines.remove(&(waiting.until, question));
+        self.deadlines.set(&question, None);
         Some(waiting)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    bounds::{Budget, ENTRY_BYTES, Payer},
+    bounds::{Budget, Deadlines, ENTRY_BYTES, Payer},
     wire::{Sender, Time},
 };
 
@@ -36,7 +36,7 @@ pub(super) enum ReplyPass {
 #[derive(Debug)]
 pub(super) struct Relays {
     entries: BTreeMap<Key, RelayedQuestion>,
-    deadlines: BTreeSet<(Time, Key)>,
+    deadlines: Deadlines<Key>,
     /// How many each has.
     counts: BTreeMap<By, usize>,
     budget: Budget,
@@ -69,7 +69,7 @@ impl Relays {
     pub(super) const fn new(budget: Budget) -> Self {
         Self {
             entries: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
+            deadlines: Deadlines::new(),
             counts: BTreeMap::new(),
             budget,
         }
@@ -92,11 +92,9 @@ impl Relays {
         else {
             return Capacity::None;
         };
-        let of_it = self.deadlines.iter().rev();
-        let mut of_it = of_it.filter(|(_, key)| self.get(*key).is_some_and(|it| it.by == *by));
-        of_it
-            .next()
-            .map_or(Capacity::None, |(_, key)| Capacity::After(*key))
+        let is_its = |key: &&Key| self.get(**key).is_some_and(|it| it.by == *by);
+        let last = self.deadlines.latest_first().find(is_its);
+        last.map_or(Capacity::None, |key| Capacity::After(*key))
     }
 
     /// Follow [`Self::room`] with this. `false` if there is no room to remember it.
@@ -108,7 +106,7 @@ impl Relays {
         }
         entry.charged = bytes;
         *self.counts.entry(entry.by).or_default() += 1;
-        self.deadlines.insert((entry.until, key));
+        self.deadlines.set(&key, Some(entry.until));
         self.entries.insert(key, entry);
         true
     }
@@ -137,7 +135,7 @@ impl Relays {
 
     pub(super) fn remove(&mut self, key: Key) -> Option<RelayedQuestion> {
         let entry = self.entries.remove(&key)?;
-        self.deadlines.remove(&(entry.until, key));
+        self.deadlines.set(&key, None);
         self.budget.release(Payer::from(entry.by.0), entry.charged);
         for payer in entry.passed.values() {
             self.budget.release(Payer::from(*payer), NAME_BYTES);
@@ -151,14 +149,13 @@ impl Relays {
         Some(entry)
     }
 
-    /// One whose time is over.
-    pub(super) fn over(&self, now: Time) -> Option<Key> {
-        let (until, key) = self.deadlines.first()?;
-        (*until <= now).then_some(*key)
+    /// Takes out the deadline of one whose time is over; follow with [`Self::remove`].
+    pub(super) fn take_over(&mut self, now: Time) -> Option<Key> {
+        self.deadlines.take_due(now)
     }
 
     pub(super) fn due(&self) -> Option<Time> {
-        self.deadlines.first().map(|(until, _)| *until)
+        self.deadlines.first()
     }
 
     /// Those that came from a neighbour, and those that it was handed.

@@ -11,6 +11,15 @@ pub(crate) struct Deadlines<K> {
     order: BTreeSet<(Time, K)>,
 }
 
+impl<K> Deadlines<K> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            of: BTreeMap::new(),
+            order: BTreeSet::new(),
+        }
+    }
+}
+
 impl<K: Ord + Clone> Deadlines<K> {
     /// Makes this key due at this time, or at none.
     pub(crate) fn set(&mut self, key: &K, due: Option<Time>) {
@@ -50,6 +59,11 @@ impl<K: Ord + Clone> Deadlines<K> {
         self.order.first().map(|(due, _)| *due)
     }
 
+    /// All keys, the one that is due last first.
+    pub(crate) fn latest_first(&self) -> impl Iterator<Item = &K> {
+        self.order.iter().rev().map(|(_, key)| key)
+    }
+
     /// When each is due.
     #[cfg(test)]
     pub(crate) const fn of(&self) -> &BTreeMap<K, Time> {
@@ -59,10 +73,7 @@ impl<K: Ord + Clone> Deadlines<K> {
 
 impl<K> Default for Deadlines<K> {
     fn default() -> Self {
-        Self {
-            of: BTreeMap::new(),
-            order: BTreeSet::new(),
-        }
+        Self::new()
     }
 }
 

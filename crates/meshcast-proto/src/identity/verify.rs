@@ -148,37 +148,6 @@ struct CachedMember {
     member: Arc<Member>,
 }
 
-/// What a member signed beside frames, with what shows that it is one.
-pub(super) struct Signed<'a> {
-    pub(super) sender: Sender,
-    pub(super) chain: &'a [u8],
-    pub(super) hash: blake3::Hash,
-    pub(super) signature: [u8; 64],
-}
-
-/// The member that signed it. `cached` is the one behind its sender, if its chain was verified
-/// before.
-pub(super) fn who_signed(
-    signed: &Signed<'_>,
-    trust: &Trust,
-    cached: Option<&Arc<Member>>,
-    wall: WallTime,
-) -> Result<Arc<Member>, VerifyError> {
-    let member = match cached {
-        Some(member) => Arc::clone(member),
-        None => Arc::new(trust.verify(signed.chain)?),
-    };
-    if member.sender() != signed.sender {
-        return Err(VerifyError::NotTheSender);
-    }
-    member.check_time(wall, Duration::ZERO)?;
-    if member.signed(&signed.hash, &signed.signature) {
-        Ok(member)
-    } else {
-        Err(VerifyError::BadSignature)
-    }
-}
-
 /// Why a frame is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -10,6 +10,7 @@ use crate::wire::{
     fields::{at_most, channel, millis, once},
     id::Sender,
     name::ChannelName,
+    seal::{Seal, body_of},
     time::WallTime,
 };
 
@@ -202,7 +203,7 @@ impl PresenceRecord {
         claim: &Claim<'_>,
         sign: impl FnOnce(&blake3::Hash) -> [u8; 64],
     ) -> Result<Self, CodecError> {
-        let mut bytes = codec::encode(&PresenceRecordBody {
+        let body = codec::encode(&PresenceRecordBody {
             sender: *claim.sender.key(),
             channel: claim.channel.wire(),
             version: claim.version,
@@ -212,9 +213,7 @@ impl PresenceRecord {
             state: claim.state,
             chain: claim.chain,
         });
-        let signature = sign(&record_hash(&bytes));
-        bytes.extend_from_slice(&signature);
-        Self::decode(&Bytes::from(bytes))
+        Self::decode(&RECORD.put_on(body, sign))
     }
 
     /// Reads a record. It shares `bytes`.
@@ -223,10 +222,7 @@ impl PresenceRecord {
     /// [`CodecError`] if it is none, or over a limit.
     pub fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
         at_most(Self::MAX_LEN, bytes.len())?;
-        let (body, _) = bytes
-            .split_last_chunk::<64>()
-            .ok_or_else(|| CodecError::Malformed("no signature".to_owned()))?;
-        let body: PresenceRecordBody<'_> = codec::decode(body)?;
+        let body: PresenceRecordBody<'_> = codec::decode(body_of(bytes)?)?;
         if let Some(state) = body.state {
             at_most(Self::MAX_STATE_LEN, state.len())?;
         }
@@ -250,11 +246,7 @@ impl PresenceRecord {
 
     /// What is signed, and the signature.
     pub(crate) fn signed(&self) -> (blake3::Hash, [u8; 64]) {
-        match self.bytes.split_last_chunk::<64>() {
-            Some((body, signature)) => (record_hash(body), *signature),
-            // It was decoded, so this is not so.
-            None => (record_hash(&[]), [0; 64]),
-        }
+        RECORD.signed(&self.bytes)
     }
 }
 
@@ -304,17 +296,15 @@ impl Heartbeat {
     }
 }
 
-/// Each kind of signature is over a hash of its own domain, so one never passes for another.
-fn record_hash(body: &[u8]) -> blake3::Hash {
-    blake3::Hasher::new_derive_key("meshcast v1 presence record")
-        .update(body)
-        .finalize()
+/// The hash that a heartbeat is signed over.
+pub(crate) fn heartbeat_hash(sender: Sender, at: WallTime, period: Duration) -> blake3::Hash {
+    HEARTBEAT.hash(&[
+        sender.key(),
+        &at.unix_millis().to_le_bytes(),
+        &millis(period).to_le_bytes(),
+    ])
 }
 
-pub(crate) fn beat_hash(sender: Sender, at: WallTime, period: Duration) -> blake3::Hash {
-    blake3::Hasher::new_derive_key("meshcast v1 presence beat")
-        .update(sender.key())
-        .update(&at.unix_millis().to_le_bytes())
-        .update(&millis(period).to_le_bytes())
-        .finalize()
-}
+const RECORD: Seal = Seal("meshcast v1 presence record");
+
+const HEARTBEAT: Seal = Seal("meshcast v1 presence beat");

@@ -11,7 +11,7 @@ use crate::{
         returns::Returning,
     },
     conduct::Offence,
-    identity::{CLOCK_SKEW, Member, VerifyError},
+    identity::{CLOCK_SKEW, Member, Sealed},
     wire::{
         AskMessage, Declined, Finding, Inquiry, Question, Relayed, Reply, Sender, Time, WallTime,
     },
@@ -393,7 +393,7 @@ impl Asks {
 
     /// Forgets questions whose time is over.
     pub(super) fn expire_relays(&mut self, now: Time) {
-        while let Some(key) = self.relays.over(now) {
+        while let Some(key) = self.relays.take_over(now) {
             self.forget_relay(key);
         }
     }
@@ -496,14 +496,15 @@ impl Asks {
             self.counters.asks_refused += 1;
             return Err(Refused::Unchecked);
         }
-        match what.verdict(self, wall) {
-            Ok(member) => {
+        let known = self.chains.get(what.signer(), what.chain());
+        match what.verify(&self.trust, known, wall) {
+            Ok(member) if what.is_timely(wall) => {
                 self.chains.remember(&member, what.chain());
                 Ok(member)
             }
-            Err(error) => {
+            verdict => {
                 self.counters.asks_dropped += 1;
-                if !error.is_some_and(|error| error.is_forgery()) {
+                if !verdict.is_err_and(|error| error.is_forgery()) {
                     return Err(Refused::Unbelieved);
                 }
                 let offence = Offence::Forged;
@@ -530,40 +531,25 @@ enum Refused {
     Forged,
 }
 
-/// Something that a member signed and others hand on.
-trait Statement {
-    fn chain(&self) -> &bytes::Bytes;
-
-    /// Who signed it. No error is that of a time long ago.
-    fn verdict(&self, asks: &Asks, wall: WallTime) -> Result<Arc<Member>, Option<VerifyError>>;
+/// Something that members sign and hand on.
+trait Statement: Sealed {
+    /// Whether it is of a time in which it is believed.
+    fn is_timely(&self, wall: WallTime) -> bool;
 }
 
 impl Statement for Inquiry {
-    fn chain(&self) -> &bytes::Bytes {
-        &self.chain
-    }
-
-    /// One that was asked long ago is said again by somebody who kept it.
-    fn verdict(&self, asks: &Asks, wall: WallTime) -> Result<Arc<Member>, Option<VerifyError>> {
-        let known = asks.chains.get(self.asker, &self.chain);
-        let member = self.verify(&asks.trust, known, wall)?;
+    /// An old question is a replay by somebody who kept it.
+    fn is_timely(&self, wall: WallTime) -> bool {
         let within = self.within.min(Asks::MAX_WITHIN);
         let is_over = self.asked_at + within + CLOCK_SKEW < wall;
-        if is_over || self.asked_at > wall + CLOCK_SKEW {
-            return Err(None);
-        }
-        Ok(member)
+        !is_over && self.asked_at <= wall + CLOCK_SKEW
     }
 }
 
 impl Statement for Finding {
-    fn chain(&self) -> &bytes::Bytes {
-        &self.chain
-    }
-
-    fn verdict(&self, asks: &Asks, wall: WallTime) -> Result<Arc<Member>, Option<VerifyError>> {
-        let known = asks.chains.get(self.answerer, &self.chain);
-        Ok(self.verify(&asks.trust, known, wall)?)
+    /// Its question bounds its life.
+    fn is_timely(&self, _: WallTime) -> bool {
+        true
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     bounds::{Payer, TokenBucket},
-    identity::CLOCK_SKEW,
+    identity::{CLOCK_SKEW, Sealed},
 };
 
 impl PresenceTracker {

@@ -11,6 +11,7 @@ use crate::wire::{
     id::Sender,
     name::ChannelName,
     record::Format,
+    seal::{Seal, body_of},
     time::WallTime,
 };
 
@@ -74,7 +75,7 @@ impl Inquiry {
             payload: query.payload,
             chain: query.chain,
         });
-        Self::decode(&signed(body, INQUIRY, sign))
+        Self::decode(&INQUIRY.put_on(body, sign))
     }
 
     /// Reads one. It shares `bytes`.
@@ -100,7 +101,7 @@ impl Inquiry {
 
     /// What is signed, and the signature.
     pub(crate) fn signed(&self) -> (blake3::Hash, [u8; 64]) {
-        signature(&self.bytes, INQUIRY)
+        INQUIRY.signed(&self.bytes)
     }
 }
 
@@ -146,7 +147,7 @@ impl Finding {
             },
             chain,
         });
-        Self::decode(&signed(body, FINDING, sign))
+        Self::decode(&FINDING.put_on(body, sign))
     }
 
     /// Reads one. It shares `bytes`.
@@ -174,7 +175,7 @@ impl Finding {
 
     /// What is signed, and the signature.
     pub(crate) fn signed(&self) -> (blake3::Hash, [u8; 64]) {
-        signature(&self.bytes, FINDING)
+        FINDING.signed(&self.bytes)
     }
 }
 
@@ -204,37 +205,6 @@ impl fmt::Debug for Finding {
     }
 }
 
-fn signed(
-    mut body: Vec<u8>,
-    domain: &'static str,
-    sign: impl FnOnce(&blake3::Hash) -> [u8; 64],
-) -> Bytes {
-    let signature = sign(&hash(&body, domain));
-    body.extend_from_slice(&signature);
-    body.into()
-}
+const INQUIRY: Seal = Seal("meshcast v1 inquiry");
 
-fn body_of(bytes: &[u8]) -> Result<&[u8], CodecError> {
-    let split = bytes.split_last_chunk::<64>();
-    let (body, _) = split.ok_or_else(|| CodecError::Malformed("no signature".to_owned()))?;
-    Ok(body)
-}
-
-fn signature(bytes: &[u8], domain: &'static str) -> (blake3::Hash, [u8; 64]) {
-    match bytes.split_last_chunk::<64>() {
-        Some((body, signature)) => (hash(body, domain), *signature),
-        // It was decoded, so this is not so.
-        None => (hash(&[], domain), [0; 64]),
-    }
-}
-
-/// Each kind of signature is over a hash of its own domain, so one never passes for another.
-fn hash(body: &[u8], domain: &'static str) -> blake3::Hash {
-    blake3::Hasher::new_derive_key(domain)
-        .update(body)
-        .finalize()
-}
-
-const INQUIRY: &str = "meshcast v1 inquiry";
-
-const FINDING: &str = "meshcast v1 finding";
+const FINDING: Seal = Seal("meshcast v1 finding");
