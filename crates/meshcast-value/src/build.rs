@@ -57,6 +57,33 @@ pub struct ErrorId(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferId(u32);
 
+impl Value {
+    /// An object with these entries.
+    pub fn object<K: Into<JsString>>(entries: impl IntoIterator<Item = (K, Self)>) -> Self {
+        let mut builder = ValueBuilder::new();
+        let object = builder.object();
+        for (key, value) in entries {
+            let part = builder.value(value);
+            builder.set(object, key, part);
+        }
+        builder.finish(object)
+    }
+}
+
+impl From<Bytes> for Value {
+    fn from(bytes: Bytes) -> Self {
+        let mut builder = ValueBuilder::new();
+        let view = builder.bytes(bytes);
+        builder.finish(view)
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::from(Bytes::from(bytes))
+    }
+}
+
 impl ValueBuilder {
     /// A builder without objects.
     pub fn new() -> Self {

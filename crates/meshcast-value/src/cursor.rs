@@ -107,6 +107,44 @@ pub struct View<'a> {
     pub bytes: &'a [u8],
 }
 
+impl Value {
+    /// A cursor at the outermost value.
+    pub fn root(&self) -> ValueRef<'_> {
+        ValueRef::new(self, &self.root)
+    }
+
+    /// [`ValueRef::kind`] of the root.
+    pub fn kind(&self) -> Kind<'_> {
+        self.root().kind()
+    }
+
+    /// [`ValueRef::get`] of the root.
+    pub fn get(&self, key: &str) -> Option<ValueRef<'_>> {
+        self.root().get(key)
+    }
+
+    /// [`ValueRef::index`] of the root.
+    pub fn index(&self, index: u32) -> Option<ValueRef<'_>> {
+        self.root().index(index)
+    }
+
+    /// [`ValueRef::as_str`] of the root.
+    pub fn as_str(&self) -> Option<&str> {
+        self.root().as_str()
+    }
+
+    /// [`ValueRef::as_f64`] of the root.
+    pub fn as_f64(&self) -> Option<f64> {
+        self.root().as_f64()
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.root().fmt(f)
+    }
+}
+
 impl View<'_> {
     /// Whether this is a `Uint8Array` over all of a buffer of fixed length.
     pub fn is_whole_bytes(&self) -> bool {

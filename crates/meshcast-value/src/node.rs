@@ -1,17 +1,14 @@
 //! The value itself: an arena of objects and a root.
 
-use std::fmt;
-
 use bytes::Bytes;
 
-use crate::build::ValueBuilder;
-use crate::cursor::{Kind, ValueRef};
 use crate::primitive::{BigInt, JsString};
 use crate::view::ViewKind;
 
 /// Any value the structured-clone algorithm can copy, with shared references and cycles.
 ///
-/// Read it through [`ValueRef`], make it with `From`, the constructors here or a [`ValueBuilder`].
+/// Read it through [`ValueRef`](crate::ValueRef), make it with `From`, the constructors here or a
+/// [`ValueBuilder`](crate::ValueBuilder).
 /// Two values are equal when they encode to the same bytes: sharing counts, NaN equals itself, 0
 /// and -0 differ.
 #[derive(Clone)]
@@ -40,17 +37,6 @@ impl Value {
         }
     }
 
-    /// An object with these entries.
-    pub fn object<K: Into<JsString>>(entries: impl IntoIterator<Item = (K, Self)>) -> Self {
-        let mut builder = ValueBuilder::new();
-        let object = builder.object();
-        for (key, value) in entries {
-            let part = builder.value(value);
-            builder.set(object, key, part);
-        }
-        builder.finish(object)
-    }
-
     /// An array of these elements.
     pub fn array(items: impl IntoIterator<Item = Self>) -> Self {
         let mut value = Self {
@@ -68,36 +54,6 @@ impl Value {
             array.items = elements;
         }
         value
-    }
-
-    /// A cursor at the outermost value.
-    pub fn root(&self) -> ValueRef<'_> {
-        ValueRef::new(self, &self.root)
-    }
-
-    /// [`ValueRef::kind`] of the root.
-    pub fn kind(&self) -> Kind<'_> {
-        self.root().kind()
-    }
-
-    /// [`ValueRef::get`] of the root.
-    pub fn get(&self, key: &str) -> Option<ValueRef<'_>> {
-        self.root().get(key)
-    }
-
-    /// [`ValueRef::index`] of the root.
-    pub fn index(&self, index: u32) -> Option<ValueRef<'_>> {
-        self.root().index(index)
-    }
-
-    /// [`ValueRef::as_str`] of the root.
-    pub fn as_str(&self) -> Option<&str> {
-        self.root().as_str()
-    }
-
-    /// [`ValueRef::as_f64`] of the root.
-    pub fn as_f64(&self) -> Option<f64> {
-        self.root().as_f64()
     }
 
     pub(crate) fn primitive(root: Slot) -> Self {
@@ -136,12 +92,6 @@ impl Value {
 impl Default for Value {
     fn default() -> Self {
         Self::undefined()
-    }
-}
-
-impl fmt::Debug for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.root().fmt(f)
     }
 }
 
@@ -302,18 +252,4 @@ pub(crate) struct BlobNode {
     pub(crate) bytes: Bytes,
     /// Set for a `File`: its name and time of last modification.
     pub(crate) file: Option<(JsString, f64)>,
-}
-
-impl From<Bytes> for Value {
-    fn from(bytes: Bytes) -> Self {
-        let mut builder = ValueBuilder::new();
-        let view = builder.bytes(bytes);
-        builder.finish(view)
-    }
-}
-
-impl From<Vec<u8>> for Value {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::from(Bytes::from(bytes))
-    }
 }

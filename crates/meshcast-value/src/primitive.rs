@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::wire::trim_magnitude;
-
 /// A JavaScript string: UTF-8 when it is well formed, UTF-16 code units when it holds a lone
 /// surrogate.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -275,4 +273,13 @@ pub(crate) fn signed(negative: bool, magnitude: u128) -> Option<i128> {
     } else {
         i128::try_from(magnitude).ok()
     }
+}
+
+/// A little-endian magnitude without leading zeros, that is, without zero bytes at the end.
+pub(crate) fn trim_magnitude(magnitude: &[u8]) -> &[u8] {
+    let len = magnitude
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last + 1);
+    magnitude.get(..len).unwrap_or_default()
 }

@@ -5,11 +5,11 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::Value;
 use crate::budget::{Budget, DEFAULT_MAX_MEMORY, Exceeded};
 use crate::build::{Part, ValueBuilder};
 use crate::decode::{ENTRY_COST, NODE_COST, SLOT_COST};
 use crate::error::JsonError;
+use crate::node::Value;
 use crate::primitive::BigInt;
 
 /// Reads what JSON can say, as [`Value::from_json`] does, and byte strings. Integers beyond

@@ -2,7 +2,7 @@
 //! reader.
 
 use crate::error::DecodeError;
-use crate::primitive::JsString;
+use crate::primitive::{JsString, trim_magnitude};
 
 /// The tags, as the table at the top of `lib.rs` defines them.
 pub(crate) mod tag {
@@ -431,15 +431,6 @@ pub(crate) fn put_bigint(out: &mut Vec<u8>, negative: bool, magnitude: &[u8]) {
         tag::BIGINT
     });
     put_bytes(out, magnitude);
-}
-
-/// A little-endian magnitude without leading zeros, that is, without zero bytes at the end.
-pub(crate) fn trim_magnitude(magnitude: &[u8]) -> &[u8] {
-    let len = magnitude
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last + 1);
-    magnitude.get(..len).unwrap_or_default()
 }
 
 #[inline]
