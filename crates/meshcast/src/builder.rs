@@ -29,32 +29,59 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 #[must_use = "a node starts when `spawn` is awaited"]
 pub struct NodeBuilder {
+    identity: IdentitySettings,
+    addresses: AddressSettings,
+    limits: Limits,
+    #[cfg(any(feature = "admin", feature = "metrics"))]
+    services: ServiceSettings,
+    environment: Environment,
+}
+
+/// Who the node is and in which mesh.
+#[derive(Debug, Clone, Default)]
+struct IdentitySettings {
     name: Option<String>,
     region: Option<String>,
     key: Option<MeshKey>,
     key_file: Option<PathBuf>,
     membership: Option<Membership>,
+}
+
+/// Where the node is reached, and whom it dials.
+#[derive(Debug, Clone, Default)]
+struct AddressSettings {
     listen: Vec<Multiaddr>,
     advertise: Vec<Multiaddr>,
     /// `None`: those of the environment.
     seeds: Option<Vec<Multiaddr>>,
     seeds_only: bool,
-    limits: Limits,
+    /// The first address that is none. Told when the node is started: until then nothing fails.
+    invalid: Option<AddressError>,
+}
+
+/// What the node serves to other programs.
+#[cfg(any(feature = "admin", feature = "metrics"))]
+#[derive(Debug, Clone, Default)]
+struct ServiceSettings {
     #[cfg(feature = "admin")]
     admin: AdminSocket,
     #[cfg(feature = "admin")]
     local: bool,
     #[cfg(feature = "metrics")]
     metrics: Option<MetricsAddress>,
+    /// Told when the node is started.
     #[cfg(feature = "metrics")]
-    no_metrics_address: Option<MetricsAddressError>,
+    invalid_metrics: Option<MetricsAddressError>,
+}
+
+/// What the node runs on, and over which links.
+#[derive(Debug, Clone, Default)]
+struct Environment {
+    runtime: Option<Handle>,
     links: Option<Links>,
     proposes: Handshake,
     #[cfg(feature = "testing")]
     memory: Option<InMemory>,
-    runtime: Option<Handle>,
-    /// The first address that is none. Told when the node is started: until then nothing fails.
-    no_address: Option<AddressError>,
     /// `None` outside of tests.
     max_rpc_len: Option<usize>,
 }
@@ -102,14 +129,14 @@ impl NodeBuilder {
 
     /// What people call the node. Default: `MESHCAST_NAME`, else the region and a random number.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+        self.identity.name = Some(name.into());
         self
     }
 
     /// Where the node runs. Default: the first of the environment variables `MESHCAST_REGION`,
     /// `DENO_REGION`, `FLY_REGION` and `AWS_REGION` that is set, else `local`.
     pub fn region(mut self, region: impl Into<String>) -> Self {
-        self.region = Some(region.into());
+        self.identity.region = Some(region.into());
         self
     }
 
@@ -119,7 +146,7 @@ impl NodeBuilder {
     /// Without any the node makes a key of its own and stays on loopback, alone. It says so in its
     /// log. For nodes of one machine that need no key said there is `local`.
     pub fn key(mut self, key: MeshKey) -> Self {
-        self.key = Some(key);
+        self.identity.key = Some(key);
         self
     }
 
@@ -127,14 +154,14 @@ impl NodeBuilder {
     /// nobody else may read (0600, 0400), or of root that at most its group may read (0640, 0440,
     /// as Kubernetes mounts a Secret with `fsGroup`).
     pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.key_file = Some(path.into());
+        self.identity.key_file = Some(path.into());
         self
     }
 
     /// An identity issued elsewhere, in place of a mesh key. Name and region are those of its
     /// credential.
     pub fn membership(mut self, membership: Membership) -> Self {
-        self.membership = Some(membership);
+        self.identity.membership = Some(membership);
         self
     }
 
@@ -144,7 +171,7 @@ impl NodeBuilder {
     /// of the machine with a key and on loopback without.
     pub fn listen(mut self, address: impl TryInto<Address, Error: Into<AddressError>>) -> Self {
         let address = self.take_address(address);
-        self.listen.extend(address);
+        self.addresses.listen.extend(address);
         self
     }
 
@@ -157,7 +184,7 @@ impl NodeBuilder {
     /// In Kubernetes it is not needed: pods reach each other by the address they listen on.
     pub fn advertise(mut self, address: impl TryInto<Address, Error: Into<AddressError>>) -> Self {
         let address = self.take_address(address);
-        self.advertise.extend(address);
+        self.addresses.advertise.extend(address);
         self
     }
 
@@ -175,9 +202,9 @@ impl NodeBuilder {
     where
         A: TryInto<Address, Error: Into<AddressError>>,
     {
-        let mut seeds = self.seeds.take().unwrap_or_default();
+        let mut seeds = self.addresses.seeds.take().unwrap_or_default();
         seeds.extend(addresses.into_iter().filter_map(|it| self.take_address(it)));
-        self.seeds = Some(seeds);
+        self.addresses.seeds = Some(seeds);
         self
     }
 
@@ -189,7 +216,7 @@ impl NodeBuilder {
         match address.try_into() {
             Ok(address) => Some(address.into()),
             Err(error) => {
-                self.no_address.get_or_insert_with(|| error.into());
+                self.addresses.invalid.get_or_insert_with(|| error.into());
                 None
             }
         }
@@ -201,7 +228,7 @@ impl NodeBuilder {
     /// fleet whose links are laid out by hand. Messages go through others then, so the links must
     /// hold together.
     pub fn dial_members(mut self, dial: bool) -> Self {
-        self.seeds_only = !dial;
+        self.addresses.seeds_only = !dial;
         self
     }
 
@@ -215,7 +242,7 @@ impl NodeBuilder {
     /// which is on by default.
     #[cfg(feature = "admin")]
     pub fn admin(mut self, socket: AdminSocket) -> Self {
-        self.admin = socket;
+        self.services.admin = socket;
         self
     }
 
@@ -235,7 +262,7 @@ impl NodeBuilder {
     /// set, do not see each other.
     #[cfg(feature = "admin")]
     pub fn local(mut self) -> Self {
-        self.local = true;
+        self.services.local = true;
         self
     }
 
@@ -253,9 +280,11 @@ impl NodeBuilder {
         address: impl TryInto<MetricsAddress, Error: Into<MetricsAddressError>>,
     ) -> Self {
         match address.try_into() {
-            Ok(address) => self.metrics = Some(address),
+            Ok(address) => self.services.metrics = Some(address),
             Err(error) => {
-                self.no_metrics_address.get_or_insert_with(|| error.into());
+                self.services
+                    .invalid_metrics
+                    .get_or_insert_with(|| error.into());
             }
         }
         self
@@ -264,13 +293,13 @@ impl NodeBuilder {
     /// Has the node dial as one does whose processor has AES, or has not.
     #[cfg(test)]
     pub(crate) const fn proposes(mut self, proposes: Handshake) -> Self {
-        self.proposes = proposes;
+        self.environment.proposes = proposes;
         self
     }
 
     /// Has the node live over made-up links, for trying and testing. Default: over what is there.
     pub fn links(mut self, links: &Links) -> Self {
-        self.links = Some(links.clone());
+        self.environment.links = Some(links.clone());
         self
     }
 
@@ -284,14 +313,14 @@ impl NodeBuilder {
     /// handle of such a node waits for nothing: whoever wants what was posted to arrive has to wait
     /// for [`Node::shutdown`].
     pub fn runtime(mut self, runtime: Handle) -> Self {
-        self.runtime = Some(runtime);
+        self.environment.runtime = Some(runtime);
         self
     }
 
     /// Longer reads end the stream they come on, as the real limit would, only sooner.
     #[cfg(test)]
     pub(crate) fn max_rpc_len(mut self, bytes: usize) -> Self {
-        self.max_rpc_len = Some(bytes);
+        self.environment.max_rpc_len = Some(bytes);
         self
     }
 
@@ -305,18 +334,18 @@ impl NodeBuilder {
     /// # Errors
     /// [`SpawnError`]; nothing is left running.
     pub async fn spawn(mut self) -> Result<Node, SpawnError> {
-        if let Some(error) = self.no_address.take() {
+        if let Some(error) = self.addresses.invalid.take() {
             return Err(error.into());
         }
         #[cfg(feature = "metrics")]
-        if let Some(error) = self.no_metrics_address.take() {
+        if let Some(error) = self.services.invalid_metrics.take() {
             return Err(error.into());
         }
         if !self.is_in_memory() {
             self.look_up(|name| std::env::var_os(name))?;
         }
         let mut chance = self.chance();
-        let (identity, trust, keyed) = match self.membership.clone() {
+        let (identity, trust, keyed) = match self.identity.membership.clone() {
             Some(Membership { identity, trust }) => (identity, trust, true),
             None => {
                 let key = self.find_key(|name| std::env::var_os(name))?;
@@ -324,7 +353,7 @@ impl NodeBuilder {
                 let key = match key {
                     Some(key) => key,
                     #[cfg(feature = "admin")]
-                    None if self.local => crate::local::key().await?,
+                    None if self.services.local => crate::local::key().await?,
                     None => MeshKey::from_entropy(entropy()?),
                 };
                 let region = self.find_region(|name| std::env::var_os(name))?;
@@ -334,15 +363,15 @@ impl NodeBuilder {
                 (identity, Trust::from(&key), keyed)
             }
         };
-        let listen = if self.listen.is_empty() {
+        let listen = if self.addresses.listen.is_empty() {
             default_addresses(keyed)
         } else {
-            self.listen
+            self.addresses.listen
         };
-        let seeds = self.seeds.unwrap_or_default();
+        let seeds = self.addresses.seeds.unwrap_or_default();
         let stranger = listen
             .iter()
-            .chain(&self.advertise)
+            .chain(&self.addresses.advertise)
             .chain(&seeds)
             .find(|address| !is_loopback(address));
         if let (false, Some(address)) = (keyed, stranger) {
@@ -351,16 +380,16 @@ impl NodeBuilder {
         for address in &seeds {
             check_seed(address)?;
         }
-        for address in &self.advertise {
+        for address in &self.addresses.advertise {
             check_advertised(address)?;
         }
         let alone = (!keyed).then_some(Alone {
             seedless: seeds.is_empty(),
         });
         #[cfg(feature = "admin")]
-        let alone = alone.filter(|_| !self.local);
+        let alone = alone.filter(|_| !self.services.local);
         #[cfg(feature = "admin")]
-        let seeds = match self.local {
+        let seeds = match self.services.local {
             true => seeds
                 .into_iter()
                 .chain([crate::address::local_seed()])
@@ -368,43 +397,43 @@ impl NodeBuilder {
             false => seeds,
         };
         #[cfg(feature = "admin")]
-        if self.local && self.admin == AdminSocket::Off {
-            self.admin = AdminSocket::Default;
+        if self.services.local && self.services.admin == AdminSocket::Off {
+            self.services.admin = AdminSocket::Default;
         }
         let seed = u64::from_le_bytes(chance.bytes()?);
         let plan = Plan {
             identity,
             trust,
             listen,
-            advertise: self.advertise,
+            advertise: self.addresses.advertise,
             alone,
             seeds,
-            seeds_only: self.seeds_only,
+            seeds_only: self.addresses.seeds_only,
             limits: self.limits,
             #[cfg(feature = "admin")]
-            admin: self.admin,
+            admin: self.services.admin,
             #[cfg(feature = "metrics")]
-            metrics: self.metrics,
-            links: self.links,
-            proposes: self.proposes,
+            metrics: self.services.metrics,
+            links: self.environment.links,
+            proposes: self.environment.proposes,
             #[cfg(feature = "testing")]
-            memory: self.memory.map(|it| it.host),
+            memory: self.environment.memory.map(|it| it.host),
             seed,
-            max_rpc_len: self.max_rpc_len.unwrap_or(MAX_RPC_LEN),
+            max_rpc_len: self.environment.max_rpc_len.unwrap_or(MAX_RPC_LEN),
         };
-        spawn(plan, self.runtime).await
+        spawn(plan, self.environment.runtime).await
     }
 
     /// A node of a test, with all that is not said taken from nowhere else.
     #[cfg(feature = "testing")]
     pub(crate) fn in_memory(mut self, memory: InMemory) -> Self {
-        self.memory = Some(memory);
+        self.environment.memory = Some(memory);
         self
     }
 
     #[cfg(feature = "testing")]
     const fn is_in_memory(&self) -> bool {
-        self.memory.is_some()
+        self.environment.memory.is_some()
     }
 
     #[cfg(not(feature = "testing"))]
@@ -414,7 +443,7 @@ impl NodeBuilder {
 
     fn chance(&self) -> RandomSource {
         #[cfg(feature = "testing")]
-        if let Some(InMemory { seed, .. }) = &self.memory {
+        if let Some(InMemory { seed, .. }) = &self.environment.memory {
             return RandomSource::Seeded(Box::new(rand::SeedableRng::seed_from_u64(*seed)));
         }
         RandomSource::System
@@ -424,19 +453,19 @@ impl NodeBuilder {
     fn look_up(&mut self, variable: impl Fn(&str) -> Option<OsString>) -> Result<(), EnvError> {
         let mut found = Config::default();
         found.read_env(|name| LOOKED_UP.contains(&name).then(|| variable(name)).flatten())?;
-        self.name = self.name.take().or(found.name);
-        self.key_file = self.key_file.take().or(found.key_file);
-        if self.listen.is_empty() {
-            self.listen = found.listen.into_iter().map(Multiaddr::from).collect();
+        self.identity.name = self.identity.name.take().or(found.name);
+        self.identity.key_file = self.identity.key_file.take().or(found.key_file);
+        if self.addresses.listen.is_empty() {
+            self.addresses.listen = found.listen.into_iter().map(Multiaddr::from).collect();
         }
-        if self.advertise.is_empty() {
-            self.advertise = found.advertise.into_iter().map(Multiaddr::from).collect();
+        if self.addresses.advertise.is_empty() {
+            self.addresses.advertise = found.advertise.into_iter().map(Multiaddr::from).collect();
         }
         #[cfg(feature = "admin")]
         {
-            self.local |= found.local;
+            self.services.local |= found.local;
         }
-        self.seeds.get_or_insert_with(|| {
+        self.addresses.seeds.get_or_insert_with(|| {
             let seeds = found.seeds.into_iter();
             seeds.map(Multiaddr::from).collect()
         });
@@ -448,10 +477,10 @@ impl NodeBuilder {
         &self,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Option<MeshKey>, SpawnError> {
-        if self.key.is_some() {
-            return Ok(self.key.clone());
+        if self.identity.key.is_some() {
+            return Ok(self.identity.key.clone());
         }
-        let (origin, text) = match &self.key_file {
+        let (origin, text) = match &self.identity.key_file {
             Some(path) => (
                 format!("key file {}", path.display()),
                 key_file::read(path)?,
@@ -471,7 +500,7 @@ impl NodeBuilder {
         &self,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Region, SpawnError> {
-        let mut region = self.region.clone();
+        let mut region = self.identity.region.clone();
         for name in REGION_VARIABLES {
             if region.is_none() {
                 region = config::text(name, &variable)?;
@@ -481,7 +510,7 @@ impl NodeBuilder {
     }
 
     fn find_name(&self, region: &Region) -> Result<NodeName, SpawnError> {
-        let name = match &self.name {
+        let name = match &self.identity.name {
             Some(name) => name.clone(),
             None => {
                 let region = region.to_string();
@@ -500,21 +529,31 @@ impl NodeBuilder {
 /// As if each setting had been made by the method of its name.
 impl From<Config> for NodeBuilder {
     fn from(config: Config) -> Self {
+        let addresses = |written: Vec<Address>| written.into_iter().map(Multiaddr::from).collect();
         Self {
-            name: config.name,
-            region: config.region,
-            key_file: config.key_file,
-            listen: config.listen.into_iter().map(Multiaddr::from).collect(),
-            advertise: config.advertise.into_iter().map(Multiaddr::from).collect(),
-            seeds: (!config.seeds.is_empty())
-                .then(|| config.seeds.into_iter().map(Multiaddr::from).collect()),
-            seeds_only: !config.dial_members,
+            identity: IdentitySettings {
+                name: config.name,
+                region: config.region,
+                key_file: config.key_file,
+                ..IdentitySettings::default()
+            },
+            addresses: AddressSettings {
+                listen: addresses(config.listen),
+                advertise: addresses(config.advertise),
+                seeds: (!config.seeds.is_empty()).then(|| addresses(config.seeds)),
+                seeds_only: !config.dial_members,
+                invalid: None,
+            },
             limits: config.limits,
-            #[cfg(feature = "admin")]
-            local: config.local,
-            #[cfg(feature = "metrics")]
-            metrics: config.metrics,
-            ..Self::default()
+            #[cfg(any(feature = "admin", feature = "metrics"))]
+            services: ServiceSettings {
+                #[cfg(feature = "admin")]
+                local: config.local,
+                #[cfg(feature = "metrics")]
+                metrics: config.metrics,
+                ..ServiceSettings::default()
+            },
+            environment: Environment::default(),
         }
     }
 }

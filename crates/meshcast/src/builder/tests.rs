@@ -90,11 +90,17 @@ fn what_code_does_not_say_the_environment_may() {
         builder.look_up(variable).map(|()| builder)
     };
     let found = look_up(Node::builder(), &variables).expect("all are fine");
-    assert_eq!(found.name.as_deref(), Some("fra-1"));
-    assert_eq!(found.key_file, Some("/mesh.key".into()));
-    assert_eq!(found.listen, [address("/ip4/127.0.0.1/tcp/4001")]);
-    assert_eq!(found.seeds, Some(vec![address("/dns/a.example/tcp/4001")]));
-    assert_eq!(found.advertise, [address("/ip4/192.0.2.1/tcp/4001")]);
+    assert_eq!(found.identity.name.as_deref(), Some("fra-1"));
+    assert_eq!(found.identity.key_file, Some("/mesh.key".into()));
+    assert_eq!(found.addresses.listen, [address("/ip4/127.0.0.1/tcp/4001")]);
+    assert_eq!(
+        found.addresses.seeds,
+        Some(vec![address("/dns/a.example/tcp/4001")])
+    );
+    assert_eq!(
+        found.addresses.advertise,
+        [address("/ip4/192.0.2.1/tcp/4001")]
+    );
     assert_eq!(found.limits.max_peers, Limits::default().max_peers);
     let given = Node::builder()
         .name("moon")
@@ -102,13 +108,13 @@ fn what_code_does_not_say_the_environment_may() {
         .listen(address("/ip4/127.0.0.1/tcp/1"))
         .seeds([] as [Address; 0]);
     let found = look_up(given, &variables).expect("all are fine");
-    assert_eq!(found.name.as_deref(), Some("moon"));
-    assert_eq!(found.key_file, Some("/moon.key".into()));
-    assert_eq!(found.listen, [address("/ip4/127.0.0.1/tcp/1")]);
-    assert_eq!(found.seeds, Some(vec![]));
+    assert_eq!(found.identity.name.as_deref(), Some("moon"));
+    assert_eq!(found.identity.key_file, Some("/moon.key".into()));
+    assert_eq!(found.addresses.listen, [address("/ip4/127.0.0.1/tcp/1")]);
+    assert_eq!(found.addresses.seeds, Some(vec![]));
     let keyed = [("MESHCAST_KEY", "key"), ("MESHCAST_KEY_FILE", "/mesh.key")];
     let found = look_up(Node::builder(), &keyed).expect("all are fine");
-    assert_eq!(found.key_file, None, "the key itself comes first");
+    assert_eq!(found.identity.key_file, None, "the key itself comes first");
     let error = look_up(Node::builder(), &[("MESHCAST_SEEDS", "a")]).expect_err("no address");
     assert!(error.to_string().contains("MESHCAST_SEEDS"), "{error}");
 }
@@ -125,9 +131,9 @@ fn an_address_may_be_given_in_any_form() {
         .seeds(["127.0.0.1:4001".to_owned(), wanted.to_string()])
         .seed(Address::from(socket))
         .advertise(socket);
-    assert_eq!(builder.listen, vec![wanted.clone(); 4]);
-    assert_eq!(builder.seeds, Some(vec![wanted.clone(); 3]));
-    assert_eq!(builder.advertise, [wanted]);
+    assert_eq!(builder.addresses.listen, vec![wanted.clone(); 4]);
+    assert_eq!(builder.addresses.seeds, Some(vec![wanted.clone(); 3]));
+    assert_eq!(builder.addresses.advertise, [wanted]);
     assert_eq!(Address::from(socket).socket_addr(), Some(socket));
     let other = ["a.example:1", "/ip4/192.0.2.1/udp/1", "/ip4/192.0.2.1"];
     for address in other.map(|text| text.parse::<Address>().expect("an address")) {
