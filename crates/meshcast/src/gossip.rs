@@ -103,14 +103,16 @@ pub(crate) struct Gossip {
 }
 
 impl Gossip {
-    /// `max_rpc_len` is [`MAX_RPC_LEN`] outside of tests.
+    /// Memory that it uses on account of somebody is charged to `budget`. `max_rpc_len` is
+    /// [`MAX_RPC_LEN`] outside of tests.
     pub(crate) fn new(
         mesh: MeshId,
         verifier: SharedVerifier,
+        budget: Budget,
         max_rpc_len: usize,
     ) -> Result<Self, String> {
         let tickets = Tickets::new(Topics::new(mesh), verifier);
-        Ok(Self {
+        let mut new = Self {
             inner: settings::gossipsub(tickets.clone(), max_rpc_len)?,
             tickets,
             topics: Topics::new(mesh),
@@ -124,7 +126,9 @@ impl Gossip {
             heard: Mutex::default(),
             offences: BTreeMap::new(),
             untold: VecDeque::new(),
-        })
+        };
+        new.charge_to(budget);
+        Ok(new)
     }
 
     /// A transport on whose connections it is seen what is written. Without that there is no bound
@@ -133,8 +137,8 @@ impl Gossip {
         self.outflow.written().over(transport)
     }
 
-    /// From now on what is remembered on account of somebody is charged to this budget.
-    pub(crate) fn charge_to(&mut self, budget: Budget) {
+    /// From now on memory is charged to this budget.
+    fn charge_to(&mut self, budget: Budget) {
         self.announced.charge_to(budget.clone());
         self.outflow.charge_to(budget.clone());
         self.budget = budget;
