@@ -1,16 +1,16 @@
 //! Questions: one asks those who have a channel open, and hears from each of them, or why not.
 //!
 //! A question goes by the session to each peer that is asked, and its answer comes back the same
-//! way. Where a peer has peers that this node has not, the question travels over all of them, as a
+//! way. If a peer has peers that this node has not, the question travels over all of them, as a
 //! flood: each hands it on once, to all its other peers, and says so when nothing more comes back
 //! of it (the *echo* of a flood). Replies go back the way the question came, signed. So a question
 //! is over as soon as all who can be reached have been asked and have replied, and whoever asked
 //! knows what it has not heard, and whether that may be for want of a way.
 //!
 //! Of those between nothing is believed: they can lose what they hand on, or say that nothing more
-//! comes, and cannot change it or make it up. What is handed on is bounded, and shared by the peers
-//! that bring it: each pays for what it brings, whoever said it, since members cost nothing to make
-//! up, and links do.
+//! comes, and cannot change it or make it up. Forwarded questions are bounded, and shared by the
+//! peers that bring them: each pays for what it brings, whoever said it, since members cost nothing
+//! to make up, and links do.
 //!
 //! May use: [`wire`](crate::wire), [`identity`](crate::identity), [`bounds`](crate::bounds) and
 //! [`conduct`](crate::conduct).

@@ -133,7 +133,7 @@ impl Conduct {
         });
     }
 
-    /// What is to be done, until there is nothing more.
+    /// The next verdict, until there is none.
     pub fn poll_verdict(&mut self) -> Option<Verdict> {
         self.verdicts.pop_front()
     }
@@ -184,7 +184,7 @@ impl Conduct {
 /// The points for each offence.
 const fn points(offence: Offence) -> usize {
     match offence {
-        // Whoever hands on a frame has checked it: once is a broken memory, ten times is not.
+        // A peer that hands on a frame has checked it: once is a broken memory, ten times is not.
         Offence::Forged => 10,
         // No honest engine says it, but a bug might.
         Offence::Impossible | Offence::Unreadable => 5,

@@ -46,16 +46,16 @@ pub struct Engine {
     me: Arc<Member>,
     /// The names used here.
     channels: Channels,
-    /// What was posted on each, by whom, and who has what of it.
+    /// The logs of each: by whom, and who has what of it.
     logs: Logs,
     /// What is kept for others.
     history: History,
     history_expires: Option<Time>,
     /// What peers are still to be told.
     advertiser: Advertiser,
-    /// What peers ask for, and when it is their turn.
+    /// Requests of peers, and when it is their turn.
     serving: Serving,
-    /// What was posted here and is on its way.
+    /// Posts of this node that are in flight.
     windows: SendWindows,
     /// What of it was acknowledged.
     acks: Acks,
@@ -336,7 +336,7 @@ impl Engine {
         self.outputs.send(messages);
     }
 
-    /// A member disconnected, or the link to it broke. What was on its way is lost.
+    /// A member disconnected, or the link to it broke. Messages in flight are lost.
     pub fn handle_peer_down(&mut self, peer: Sender, now: Time) {
         self.debug_assert_drained();
         self.health.handle_down(peer);

@@ -64,7 +64,7 @@ pub(crate) fn channel(n: usize) -> ChannelName {
     ChannelName::new(["earth", "moon", "mars"][n]).expect("valid")
 }
 
-/// How long a sender had been posting: since before any channel of a test was opened.
+/// The time for which a sender had been posting: since before any channel of a test was opened.
 const OLD: Duration = Duration::from_secs(1_000_000);
 
 /// A frame of these records, numbered from `first`.

@@ -1,5 +1,5 @@
-//! How much may be on the way, and who is waited for: the send windows, which listeners keep up,
-//! whom gossip skips, and readers of this process that are behind.
+//! Flow control: the send windows, which listeners keep up, whom gossip skips, and readers of this
+//! process that are behind.
 //!
 //! May use: [`wire`](crate::wire), and deadlines of [`bounds`](crate::bounds).
 //! Must not: know frames or requests; it sees numbers, bytes and times only.

@@ -141,7 +141,7 @@ impl MuteDetector {
         self.found.pop_front()
     }
 
-    /// How many signs there are against a peer that gossip of it has not cleared.
+    /// The number of signs against a peer that gossip of it has not cleared.
     #[cfg(test)]
     pub(crate) fn signs(&self, peer: Sender) -> u32 {
         self.suspects.get(&peer).map_or(0, |it| {
@@ -210,15 +210,15 @@ impl Suspicion {
     }
 }
 
-/// How long a link stays up at least, by how often it was found mute before.
+/// The least time that a link stays up, by how often it was found mute before.
 fn backoff(times: u32) -> Duration {
     SHORTEST_BACKOFF
         .saturating_mul(1 << times.min(16))
         .min(LONGEST_BACKOFF)
 }
 
-/// How many signs it takes, over how long. A peer gives what it posts to gossip for every listener,
-/// so this sign is clear.
+/// The number of signs that it takes, over how long. A peer gives what it posts to gossip for every
+/// listener, so this sign is clear.
 const FETCHED: (Duration, u32) = (Duration::from_secs(5), 5);
 
 /// A peer that does not forward may itself have to fetch, because the link before it is mute. That
@@ -234,9 +234,9 @@ const SPACING: Duration = Duration::from_millis(400);
 /// After this long without a sign counting starts anew.
 const STALE: Duration = Duration::from_secs(60);
 
-/// A frame fetched later than this after it was posted was fetched by a node that is behind. What a
-/// mute link withholds is noticed with the next digest, every 500 ms, and fetched within a round
-/// trip or two.
+/// A frame fetched later than this after it was posted was fetched by a node that is behind. Frames
+/// that a mute link withholds are noticed with the next digest, every 500 ms, and fetched within a
+/// round trip or two.
 const FRESH: Duration = Duration::from_secs(2);
 
 /// At most one link is found mute in this time: if all seem mute, the fault may be here.

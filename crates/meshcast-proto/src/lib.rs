@@ -12,7 +12,7 @@
 //!   A log that is forgotten for want of room leaves a tombstone with its cursor, as long as there
 //!   is room for that.
 //! * **G3 order.** A [`ReorderBuffer`] releases numbers in order, whatever order frames come in.
-//! * **G4 no silent gap.** What one sender posts on one channel comes out without a break: each
+//! * **G4 no silent gap.** Posts of one sender on one channel come out without a break: each
 //!   [`Delivery`] or [`Gap`] begins where the last one ended.
 //! * **G5 agreement.** Every node keeps the frames it accepts ([`History`]) and serves them to
 //!   peers that lack them, also when their sender is gone.
@@ -45,14 +45,14 @@
 //!   changes. These [`SyncMessage`]s travel beside gossip.
 //! * **Repair.** A missing number is [requested](Want) from a peer that has it. It becomes a
 //!   [`Gap`] when nobody can deliver it any more. Requests of peers are answered at a bounded rate.
-//! * **Flow control.** What a node tells of a log is the acknowledgement to its sender.
+//! * **Flow control.** The report of a node about a log is the acknowledgement to its sender.
 //!   [`Engine::may_post`] says whether a channel has room for more; [`Output::Writable`] says when
 //!   it has again.
 //! * **Where a log begins.** A node that opens a channel asks its peers. The sender of a log
 //!   decides; without it the other peers do; without any, the log begins at the lowest number heard
 //!   within [`SETTLE`].
-//! * **Trust.** What a peer says about others is a report, not a proof. It may start a request, and
-//!   never moves a cursor. [`Conduct`] counts offences; `Watchdog` finds links that carry no
+//! * **Trust.** The word of a peer about others is a report, not a proof. It may start a request,
+//!   and never moves a cursor. [`Conduct`] counts offences; `Watchdog` finds links that carry no
 //!   gossip.
 //!
 //! The code stands in wings with arrows one way; the front file of each says what it may use:
@@ -63,9 +63,9 @@
 //! by themselves: ask, questions and answers; presence, who is on a channel
 //! ```
 //!
-//! What a frame looks like is drawn at [`Frame`], and what two processes say before they believe
-//! each other at [`Admission`]. Payloads are bytes to the protocol; the crate `meshcast-value`
-//! reads them.
+//! The layout of a frame is drawn at [`Frame`], and the messages of two processes before they
+//! believe each other at [`Admission`]. Payloads are bytes to the protocol; the crate
+//! `meshcast-value` reads them.
 //!
 //! # How it is driven
 //!

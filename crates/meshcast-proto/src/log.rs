@@ -1,4 +1,4 @@
-//! What one sender posted on one channel, as this node has it: frames that wait for a missing one,
+//! The log of one sender on one channel, as this node has it: frames that wait for a missing one,
 //! values put together from fragments, and the history that readers and peers are served from.
 //!
 //! Also which logs are given up when room is short, and where forgotten ones stood.

@@ -1,4 +1,5 @@
-//! What connected peers have, lack and were asked for, and what each log needs of them.
+//! Replication: what connected peers have, lack and were asked for, and what each log needs of
+//! them.
 //!
 //! All of it is reports: what a peer says may start a request, and never moves a cursor by itself.
 //!

@@ -44,7 +44,7 @@ pub struct Asks {
     counters: AskCounters,
 }
 
-/// What is asked, before it has a number.
+/// A question, before it has a number.
 #[derive(Debug, Clone)]
 pub struct NewQuestion {
     /// On which channel.
@@ -75,7 +75,7 @@ impl Asks {
     /// For how long a question may wait: as long as somebody may be expected to sit in front of it.
     pub const MAX_WITHIN: Duration = incoming::MAX_WITHIN;
 
-    /// How many questions of this node may wait for answers at the same time.
+    /// The number of questions of this node that may wait for answers at the same time.
     pub const MAX_ASKING: usize = outgoing::MAX_ASKING;
 
     /// How many questions of one peer may wait for an answer here or be handled at the same time;
@@ -90,8 +90,8 @@ impl Asks {
     /// eight between any two of a thousand.
     pub const MAX_HOPS: u8 = 16;
 
-    /// What waits is charged to this budget: a question to the peer that it came from, while it is
-    /// handled or waits for the answers of others.
+    /// Waiting questions are charged to this budget: each to the peer that it came from, while it
+    /// is handled or waits for the answers of others.
     pub fn new(identity: Identity, trust: Trust, budget: Budget) -> Self {
         let me = identity.sender();
         Self {
@@ -240,7 +240,7 @@ impl Asks {
         }
     }
 
-    /// What is sent to a peer waits, or no longer. Meanwhile nothing is handed on to it.
+    /// Messages to a peer queue up, or no longer. Meanwhile nothing is handed on to it.
     pub fn set_congested(&mut self, peer: Sender, congested: bool) {
         self.neighbours.set_congested(peer, congested);
     }
@@ -365,7 +365,7 @@ impl Asks {
         self.neighbours.are_all()
     }
 
-    /// How many questions of others are being handed on.
+    /// The number of questions of others that are being handed on.
     pub fn relayed(&self) -> usize {
         self.relays.len()
     }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::{identity::Member, wire::Sender};
 
-/// Those met lately: of two generations the older one is forgotten when the younger one is full.
-/// Whom others crowd out is checked anew, and loses nothing else.
+/// Those met lately: of two generations the older one is forgotten when the younger one is full. A
+/// member crowded out by others is checked anew, and loses nothing else.
 #[derive(Debug, Default)]
 pub(super) struct ChainCache {
     young: BTreeMap<Sender, CachedChain>,
@@ -50,8 +50,8 @@ impl ChainCache {
     }
 }
 
-/// How many processes are remembered in each generation, at up to 1.5 KiB: in both, as many as may
-/// be present on a channel.
+/// The number of processes in each generation, at up to 1.5 KiB: in both, as many as may be present
+/// on a channel.
 const GENERATION: usize = 2_048;
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ pub(super) struct Incoming {
     questions: BTreeMap<Key, Waiting>,
     /// Until when each waits.
     deadlines: Deadlines<Key>,
-    /// How many of its own each peer asks, and how many of others that it handed on are withdrawn
-    /// and still handled. How many of others wait is bounded by what is handed on.
+    /// The number of its own questions that each peer asks, and of others' that it handed on and
+    /// that are withdrawn and still handled. The number of waiting questions of others is bounded
+    /// by what is handed on.
     counts: BTreeMap<(Sender, bool), usize>,
     budget: Budget,
 }
@@ -84,8 +85,8 @@ impl Incoming {
         }
     }
 
-    /// Nobody waits for the answer to a question any more. What is handled counts until its handler
-    /// has [ended](Self::end): who withdraws questions makes no room for others by that. `false` if
+    /// Nobody waits for the answer to a question any more. A handled question counts until its
+    /// handler has [ended](Self::end): a peer makes no room for others by withdrawing. `false` if
     /// nobody waited.
     pub(super) fn withdraw(&mut self, key: Key) -> bool {
         let waiting = self.questions.get_mut(&key);
@@ -149,8 +150,8 @@ impl Waiting {
     }
 }
 
-/// How many questions of one peer may wait or be handled, and how many that it handed on may still
-/// be handled once they were withdrawn: each takes a task of the application.
+/// The number of questions of one peer that may wait or be handled, and of those it handed on that
+/// may still be handled once they were withdrawn: each takes a task of the application.
 pub(super) const MAX_ASKED: usize = 64;
 
 /// For how long one may wait, whatever its peer says.

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Neighbours {
     peers: BTreeMap<Sender, Neighbour>,
-    /// What they had checked, also those that are gone: to come back does not help.
+    /// The rate of checks of each, also of those that are gone: to come back does not help.
     checks: BTreeMap<Sender, TokenBucket>,
     /// What they had handed on.
     copied: SharedRate<By>,
@@ -31,7 +31,7 @@ struct Neighbour {
     /// The hash of itself and its peers, and the one that it was told of us.
     links: Option<[u8; 16]>,
     told: Option<[u8; 16]>,
-    /// What is sent to it waits.
+    /// Messages to it queue up.
     congested: bool,
 }
 
@@ -134,24 +134,24 @@ impl Neighbours {
     }
 }
 
-/// How long after peers came or went the others are told: many come at once, and each is told of
+/// The delay before others are told that peers came or went: many come at once, and each is told of
 /// all with a single message.
 const TELL: Duration = Duration::from_millis(100);
 
 /// And this much longer for each peer: a thousand peers are told at most once in two seconds.
 const TELL_PER_PEER: Duration = Duration::from_millis(2);
 
-/// How many bytes a second of questions are handed on, counted once for each who gets them: four
+/// The bytes a second of questions that are handed on, counted once for each recipient: four
 /// hundred of 1 KiB in a fleet with eighty links each. Two seconds of it at once. Half of what is
 /// served of histories.
 const COPIED: Rate = Rate::per_second(32 * 1024 * 1024, Duration::from_secs(2));
 
-/// What a question counts at least: 512 a second are handed on and remembered.
+/// The least that a question counts: 512 a second are handed on and remembered.
 const LEAST_COPIED: usize = 64 * 1024;
 
-/// How many signatures a second a peer may make this node check: more than those of the questions
-/// and replies that an honest peer hands on to it in that time, however many others make up. What
-/// these are is decided there, where it is known who brings them.
+/// The signatures a second that a peer may make this node check: more than those of the questions
+/// and replies that an honest peer hands on to it in that time, however many others make up. That
+/// peer decides which these are: it knows who brings them.
 const CHECKS: Rate = Rate::per_second(2_048, Duration::from_secs(2));
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ impl Outgoing {
         Ok(self.last)
     }
 
-    /// It is asked. What is known without asking is put out after what is to be sent.
+    /// It is asked. Replies that are known without asking are put out after what is to be sent.
     pub(super) fn begin(&mut self, number: u64, waiting: Waiting) {
         self.deadlines.set(&number, Some(waiting.until));
         self.questions.insert(number, waiting);
@@ -90,7 +90,7 @@ impl Outgoing {
         let Some(waiting) = self.questions.get_mut(&question) else {
             return;
         };
-        // Whoever hands it on may have opened the channel just now.
+        // A peer that hands it on may have opened the channel just now.
         let is_news = matches!(reply, Reply::Answer(..))
             && waiting.copies.contains(&peer)
             && waiting.only.is_none_or(|only| only == peer)
@@ -317,6 +317,6 @@ impl Waiting {
     }
 }
 
-/// How many questions may wait for answers. Each remembers whom it waits for, at up to 96 bytes:
-/// 6 MiB with 256 members each.
+/// The number of questions that may wait for answers. Each remembers whom it waits for, at up to 96
+/// bytes: 6 MiB with 256 members each.
 pub(super) const MAX_ASKING: usize = 256;

@@ -1,4 +1,4 @@
-//! What comes out of questions, and why there may be none.
+//! The outputs of questions, and why there may be no reply.
 
 use std::sync::Arc;
 
@@ -20,12 +20,12 @@ pub enum AskOutput {
         question: u64,
         /// Which process.
         of: Sender,
-        /// Who it is, if its reply came over others: it has shown that.
+        /// The member, if its reply came over others: it has shown that.
         member: Option<Arc<Member>>,
         /// The peer that brought it and is charged for it, the member itself if it came by its
         /// session.
         by: Sender,
-        /// What it said, or why it said nothing.
+        /// The reply, or why there is none.
         reply: Result<Reply, NoReply>,
     },
     /// Nothing more comes of a question of this node.
@@ -55,7 +55,7 @@ pub enum AskOutput {
 pub struct Asked {
     /// Which process asks.
     pub asker: Sender,
-    /// Who it is, if the question travels over members: it has shown that.
+    /// The member, if the question travels over members: it has shown that.
     pub member: Option<Arc<Member>>,
     /// The peer that is charged for what waits of it.
     pub payer: Sender,
@@ -115,7 +115,7 @@ pub struct AskCounters {
     /// Copies that were not handed on since whoever is next does not read fast enough, and replies
     /// since those who brought them have no room for what waits.
     pub asks_lost: u64,
-    /// What came over members and was not believed, was too old, or belongs to no question that is
+    /// Messages over members that were not believed, were too old, or belong to no question that is
     /// under way.
     pub asks_dropped: u64,
 }

@@ -29,7 +29,7 @@ pub(super) enum ReplyPass {
     Goes,
     /// It went already, or the question is not under way any more.
     Known,
-    /// Whoever pays has no room to remember that it goes.
+    /// The payer has no room to remember that it goes.
     NoRoom,
 }
 
@@ -57,10 +57,10 @@ pub(super) struct RelayedQuestion {
     pub(super) whole: bool,
     /// How many replies wait to go back.
     pub(super) queued: usize,
-    /// Whose replies go back, and who pays for that.
+    /// The members whose replies go back, and who pays for that.
     passed: BTreeMap<Sender, Sender>,
     until: Time,
-    /// Who brought it, and is charged with what.
+    /// The neighbour that brought it, and its charge.
     by: By,
     charged: usize,
 }
@@ -206,8 +206,8 @@ impl RelayedQuestion {
 /// all: so what one hands on in all finds a place with the next, which cannot tell whose it is.
 pub(super) const MAX_RELAYED: usize = 256;
 
-/// How many of these one asker may have, so that one alone does not take what others have by way of
-/// the same neighbour.
+/// The number of these that one asker may have, so that one alone does not take what others have by
+/// way of the same neighbour.
 const MAX_OF_ONE: usize = 64;
 
 /// What it takes to remember somebody.

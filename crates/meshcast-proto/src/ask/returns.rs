@@ -14,7 +14,8 @@ use crate::{
 
 #[derive(Debug)]
 pub(super) struct Returns {
-    /// What waits for each peer that it goes to, by the peer that brought it. The work is bytes.
+    /// The replies that wait for each peer that they go to, by the peer that brought them. The work
+    /// is bytes.
     lines: BTreeMap<Sender, FairQueue<Sender, VecDeque<Returning>>>,
     budget: Budget,
 }
@@ -48,7 +49,7 @@ impl Returns {
         true
     }
 
-    /// What goes to a peer next, if anything may go to it now.
+    /// The reply that goes to a peer next, if anything may go to it now.
     pub(super) fn pop(&mut self, to: Sender, now: Time) -> Option<Returning> {
         let line = self.lines.get_mut(&to)?;
         let (from, reply) = line.next(now, VecDeque::pop_front)?;
@@ -58,14 +59,14 @@ impl Returns {
         Some(reply)
     }
 
-    /// What waits of a question for one peer is to go to another.
+    /// The waiting replies of a question for one peer are to go to another.
     pub(super) fn redirect(&mut self, from: Sender, to: Sender, key: Key) {
         for reply in self.take(from, key) {
             self.wait(to, reply);
         }
     }
 
-    /// What waits of a question for a peer goes nowhere.
+    /// The waiting replies of a question for a peer go nowhere.
     pub(super) fn cancel(&mut self, to: Sender, key: Key) {
         for reply in self.take(to, key) {
             self.budget.release(Payer::from(reply.payer), reply.bytes());
@@ -115,7 +116,7 @@ impl Returning {
     }
 }
 
-/// How many bytes a second of replies are handed on to one peer, and as many at once as its session
+/// The bytes a second of replies that are handed on to one peer, and as many at once as its session
 /// takes without waiting.
 const PASSED: Rate = Rate::per_second(8 * 1024 * 1024, Duration::from_millis(32));
 

@@ -13,8 +13,8 @@ use crate::{
 };
 
 /// Each is remembered until nobody believes it any more who hears it again: so none is forgotten
-/// for another, however many there are. How many there are is bounded by the rate at which they
-/// are handed on.
+/// for another, however many there are. Their number is bounded by the rate at which they are
+/// handed on.
 #[derive(Debug)]
 pub(super) struct SeenQuestions {
     questions: BTreeMap<Key, Question>,

@@ -300,8 +300,8 @@ fn op() -> impl Strategy<Value = (usize, Op)> {
 const NODES: usize = 3;
 
 proptest! {
-    /// Whatever is asked, withdrawn, answered and lost: of each who was asked exactly one reply
-    /// comes before the question is over, and nothing is left anywhere in the end.
+    /// In any order of questions, withdrawals, answers and losses: of each who was asked exactly
+    /// one reply comes before the question is over, and nothing is left anywhere in the end.
     #[test]
     fn of_each_who_was_asked_comes_exactly_one_reply(ops in prop::collection::vec(op(), 1..60)) {
         let budgets: Vec<Budget> = (0..NODES).map(|_| Budget::default()).collect();

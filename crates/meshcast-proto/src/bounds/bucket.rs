@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::wire::Time;
 
-/// What was taken out of a token bucket, kept as the time at which the bucket is full again (the
+/// The tokens taken out of a bucket, kept as the time at which the bucket is full again (the
 /// generic cell rate algorithm). That is one number, and needs no timer. It starts full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TokenBucket(Option<Time>);
@@ -20,8 +20,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// So many tokens a second; a full bucket holds as many as come in `burst`. What is taken may
-    /// be more than there is: the next then has to wait for it.
+    /// So many tokens a second; a full bucket holds as many as come in `burst`. More may be taken
+    /// than there is: the next then has to wait for it.
     pub const fn per_second(tokens: u32, burst: Duration) -> Self {
         let interval = Duration::from_secs(1);
         Self {

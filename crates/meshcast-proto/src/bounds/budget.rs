@@ -1,4 +1,4 @@
-//! How much memory others may make a node use, together and each.
+//! The memory that others may make a node use, together and each.
 
 use std::{
     cmp::Reverse,
@@ -21,7 +21,7 @@ use crate::wire::{NodeName, Region, Sender};
 /// each, and nothing has to be taken away from anybody. The rule needs two numbers, however many
 /// accounts there are.
 ///
-/// What is remembered does not drain like a queue: of accounts that fill up one after another, each
+/// Remembered items do not drain like a queue: of accounts that fill up one after another, each
 /// gets half of what the last one left. So an eighth is not shared; each account has a 256th of
 /// that part for itself, whatever the others take.
 ///
@@ -249,8 +249,8 @@ impl Budget {
             .collect()
     }
 
-    /// Who takes the most, and of the others those that were refused most often: so many of each at
-    /// most, connected or not. Whoever takes more comes first.
+    /// The accounts that take the most, and of the others those that were refused most often: so
+    /// many of each at most, connected or not. Whoever takes more comes first.
     pub fn shares(&self, most: usize) -> Vec<Share> {
         let mut shares = self.all_shares();
         shares.sort_by_key(|share| Reverse((share.used, share.refused)));
@@ -315,7 +315,7 @@ impl Budget {
     fn room_of(&self, used: usize) -> usize {
         let (limit, all) = (self.0.limit, self.used());
         let free = (limit - limit / RESERVED).saturating_sub(all);
-        // What is charged is not free any more.
+        // Charged bytes are not free any more.
         let shared = free.saturating_sub(used) / 2;
         let own = (limit / RESERVED / RESERVES).saturating_sub(used);
         shared.max(own.min(limit.saturating_sub(all)))
@@ -402,10 +402,10 @@ const RESERVES: usize = 256;
 /// test `memory` holds that it is at most twice this.
 pub(crate) const LOG_BYTES: usize = 2_216;
 
-/// What is remembered of a peer's claim to have something of a log, or of what was posted here.
+/// The memory of a peer's claim to have something of a log, or of what was posted here.
 pub(crate) const CLAIM_BYTES: usize = 136;
 
-/// What is remembered of a channel that a peer has open, beside its name.
+/// The memory of a channel that a peer has open, beside its name.
 pub(crate) const INTEREST_BYTES: usize = 160;
 
 /// A tombstone: where a forgotten log was.

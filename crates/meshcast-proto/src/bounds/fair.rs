@@ -87,7 +87,7 @@ impl<K: Ord + Copy, W: Waits> FairQueue<K, W> {
         }
     }
 
-    /// Whose turn it is, and what `take` makes of what waits of it.
+    /// The next one to be served, and what `take` makes of what waits of it.
     pub(crate) fn next<R>(&mut self, now: Time, take: impl FnOnce(&mut W) -> R) -> Option<(K, R)> {
         if self.waiting.count == 0 || self.due_of_all() > Some(now) {
             return None;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::bucket::{Rate, TokenBucket};
 use crate::wire::Time;
 
-/// Whoever asks for it has it while all together take less than there is. Beyond that each of those
-/// who take any has an equal share, in time and at once. So one alone has all of it, and nobody
-/// leaves others with less than they would have if all took as much as they can.
+/// A request is granted while all together take less than there is. Beyond that each of those who
+/// take any has an equal share, in time and at once. So one alone has all of it, and nobody leaves
+/// others with less than they would have if all took as much as they can.
 #[derive(Debug)]
 pub(crate) struct SharedRate<K> {
     rate: Rate,
@@ -33,7 +33,7 @@ impl<K: Ord + Copy> SharedRate<K> {
         let mut taken = *own;
         let share = self.rate.shared_by(self.of.len());
         let is_due = taken.is_due(share, now);
-        // What is taken of what others leave is no debt.
+        // The part taken of what others leave is no debt.
         if is_due {
             taken.take(tokens, share, now);
             self.of.insert(who, taken);
@@ -59,7 +59,7 @@ mod tests {
     fn taken<const N: usize>(wants: [usize; N]) -> [usize; N] {
         let mut rate = SharedRate::new(Rate::per_second(1_000_000, Duration::from_secs(1)));
         let mut taken = [0; N];
-        // What there is at once is gone first.
+        // The burst is gone first.
         for now in 0..20_000 {
             for (who, wants) in wants.iter().enumerate() {
                 if rate.try_take(who, *wants, at(now)) && now >= 10_000 {

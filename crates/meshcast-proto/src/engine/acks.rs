@@ -127,7 +127,7 @@ impl Unacked {
     }
 }
 
-/// How many runs are kept apart on a channel: one for each peer that came and wanted nothing from
+/// The number of runs kept apart on a channel: one for each peer that came and wanted nothing from
 /// before.
 const MAX_RUNS: usize = 8;
 

@@ -47,12 +47,12 @@ impl Engine {
     /// A reader came late to a channel that is open here. It wants what is delivered from now on,
     /// and what was posted before, as far as this node or a peer keeps it.
     ///
-    /// What peers keep is fetched. Peers that have not told yet what they have are waited for, and
-    /// those that are [expected](Self::handle_expecting), for 5 s at most; and so is, for 1 s, what
-    /// is known to have been posted and is still on its way. Then an
+    /// Frames that peers keep are fetched. Peers that have not told yet what they have are waited
+    /// for, and those that are [expected](Self::handle_expecting), for 5 s at most; and so is, for
+    /// 1 s, what is known to have been posted and is still on its way. Then an
     /// [`Output::Backfilled`] follows with the id that is returned. It follows at once if nobody
-    /// can have more, or if this process has its share of the memory budget already. What is
-    /// fetched goes into the history, and nothing that is kept has to make way for it.
+    /// can have more, or if this process has its share of the memory budget already. They go into
+    /// the history, and nothing that is kept has to make way for them.
     pub fn handle_backfill(&mut self, channel: &ChannelName, since: Since, now: Time) -> u64 {
         let (from, last) = since.at(now);
         let from = Some(from).filter(|from| *from < now);
@@ -374,7 +374,7 @@ impl Engine {
         now: Time,
     ) -> Option<SeqRange> {
         if replica.is_ours() {
-            // What is not kept of it is not fetched either.
+            // The part that is not kept is not fetched either.
             return None;
         }
         let lower = self.lower(key, before, reach)?;
@@ -432,16 +432,16 @@ struct Waiter {
     /// Until when only a connected sender decides where its log begins.
     waits_for_word: Option<Time>,
     reach: Reach,
-    /// Where live delivery of each sender continued when the reader came.
+    /// The position at which live delivery of each sender continued when the reader came.
     before: BTreeMap<Sender, Seq>,
-    /// What was known by then to have been posted, and had not been given out: up to these numbers
-    /// it is delivered before the reader is told what was before.
+    /// Numbers known by then to have been posted, and not given out: up to these numbers messages
+    /// are delivered before the reader gets its backfill.
     on_the_way: BTreeMap<Sender, Seq>,
     /// What this process was charged with for it.
     charged: usize,
 }
 
-/// How far back readers want to hear: whatever lies within any of these.
+/// The extent of what readers want to hear: whatever lies within any of these.
 #[derive(Debug, Clone, Default)]
 struct Reach {
     /// What was posted since then.
@@ -511,8 +511,8 @@ impl Reach {
 
 mod resume;
 
-/// What a waiter takes, and each sender that it heard of by then or names. They wait for 5 s at
-/// most, but a process may open a channel as often as it likes.
+/// The memory of a waiter, and of each sender that it heard of by then or names. They wait for 5 s
+/// at most, but a process may open a channel as often as it likes.
 const WAITER_BYTES: usize = 128;
 const BEFORE_BYTES: usize = 64;
 
@@ -530,5 +530,5 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 /// where it begins. Far above what an answer takes, and there is time left to fetch what they keep.
 const LAST_WORD: Duration = Duration::from_secs(3);
 
-/// How many numbers are asked for of somebody of whom nothing is kept.
+/// The count of numbers that are asked for of somebody of whom nothing is kept.
 const GUESS: u64 = 16;

@@ -17,19 +17,21 @@ pub struct Backfilled {
     pub came: Time,
     /// By sender, this node included.
     pub logs: Vec<Backlog>,
-    /// How many connected peers had not told by then what they keep: of that nothing is known.
+    /// The number of connected peers that had not told by then what they keep: of that nothing is
+    /// known.
     pub untold: usize,
 }
 
-/// What a late reader gets of one sender from before it came.
+/// The messages a late reader gets of one sender from before it came.
 #[derive(Debug, Clone)]
 pub struct Backlog {
     /// The sender.
     pub sender: Sender,
     /// Its member; `None` if nothing was ever heard of it.
     pub member: Option<Arc<Member>>,
-    /// What the history keeps: from the first number that is wanted and kept, at the beginning of a
-    /// value, up to where live delivery begins. What is missing in between was lost.
+    /// The numbers that the history keeps: from the first number that is wanted and kept, at the
+    /// beginning of a value, up to where live delivery begins. Numbers missing in between were
+    /// lost.
     pub kept: Option<SeqRange>,
     /// Lower numbers that a peer claims to keep and that could not be fetched: there was no room,
     /// or the peer did not answer in time. They may be older than was asked for, since their age is
@@ -45,15 +47,15 @@ pub struct Backlog {
     pub resumption: Option<Resumption>,
 }
 
-/// How a reader that [resumes](super::Engine::handle_resume) goes on with a sender, once it has
-/// read what is [kept](Backlog::kept).
+/// The way in which a reader that [resumes](super::Engine::handle_resume) goes on with a sender,
+/// once it has read what is [kept](Backlog::kept).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resumption {
-    /// What follows on what was read, is known to have been posted and is not kept: it comes before
-    /// what is kept.
+    /// Numbers that follow on those that were read, are known to have been posted and are not kept:
+    /// they come before those that are kept.
     pub gone: Option<SeqRange>,
-    /// The number that is due then. What is delivered below was read before; if the first that is
-    /// delivered lies above, what lies between is missing.
+    /// The number that is due then. Numbers delivered below were read before; if the first that is
+    /// delivered lies above, those between are missing.
     pub due: Seq,
     /// The sender is not known to have got as far as the reader says to have read. So perhaps it is
     /// not true: what is posted [`DOUBT`](super::Engine::DOUBT) after the reader came was not read

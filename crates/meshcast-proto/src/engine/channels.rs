@@ -21,7 +21,7 @@ pub(super) struct Channels {
     retiring: VecDeque<ChannelName>,
     /// Those that were posted on, and of which nothing is kept any more.
     counters: BTreeMap<NameHash, Counter>,
-    /// How many names may be used.
+    /// The limit of names.
     limit: usize,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Channel {
     is_retiring: bool,
 }
 
-/// What changed when a channel was opened.
+/// The change when a channel was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Opening {
     /// Nothing: it hears as much already.
@@ -185,7 +185,7 @@ impl Channels {
         self.by_name.iter()
     }
 
-    /// How many closed names take a place.
+    /// The number of closed names that take a place.
     pub(super) fn closed(&self) -> usize {
         self.retiring.len() + self.counters.len()
     }
@@ -201,6 +201,6 @@ fn hash(name: &ChannelName) -> NameHash {
     short
 }
 
-/// How many looks may be in vain each time. Each closed name adds one at most, so names cannot pile
-/// up.
+/// The number of looks that may be in vain each time. Each closed name adds one at most, so names
+/// cannot pile up.
 const KEPT_AT_ONCE: usize = 4;

@@ -18,26 +18,26 @@ pub struct Config {
     /// How many bytes of frames one log may hold behind a missing number. 4 MiB: 80 ms at full
     /// speed.
     pub max_held_bytes: usize,
-    /// How many bytes of early frames and half-finished values all senders together may make this
+    /// The bytes of early frames and half-finished values that all senders together may make this
     /// node hold. Above it, the member that holds most gives up its highest frames, which count as
     /// missing again, or its half-finished value. 64 MiB: sixteen logs at their limit, as much as
     /// the history.
     pub max_held_total_bytes: usize,
-    /// How many bytes everything that waits or is remembered may take, beside the history: frames
-    /// behind holes, half-finished values, logs and claims about them, what peers opened, and the
-    /// queues of the driver. An account that takes as much as is still free gets no more, see
+    /// The bytes for everything that waits or is remembered, beside the history: frames behind
+    /// holes, half-finished values, logs and claims about them, what peers opened, and the queues
+    /// of the driver. An account that takes as much as is still free gets no more, see
     /// [`Budget`](crate::Budget). 256 MiB: an instance with 16,000 channels and four senders on
     /// each takes half of it.
     pub memory_bytes: usize,
-    /// How long a hole waits at least before it is reported, when no connected peer keeps what is
+    /// The least time that a hole waits before it is reported, when no connected peer keeps what is
     /// missing. 2 s: several round trips round the world and a queue on the way. While a peer that
     /// keeps it may come back, the hole waits for as long as history is kept.
     pub hole_timeout: Duration,
     /// The history: 64 MiB and 10 minutes.
     pub history: HistoryLimits,
-    /// How many channel names this node may have open or have posted on: numbering must go on where
-    /// it was when a channel is opened again. A closed name on which nothing was posted is
-    /// forgotten; one that was posted on takes some 50 bytes. 262,144.
+    /// The number of channel names that this node may have open or have posted on: numbering must
+    /// go on where it was when a channel is opened again. A closed name on which nothing was posted
+    /// is forgotten; one that was posted on takes some 50 bytes. 262,144.
     pub max_channels: usize,
     /// How many logs (pairs of sender and channel) are followed. At least one is, and one member
     /// gets at most a quarter of the places. The log not heard of for longest is forgotten first,

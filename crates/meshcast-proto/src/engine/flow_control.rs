@@ -1,6 +1,6 @@
-//! Where [flow control](crate::flow_control) meets logs and peers: what was posted and is in
-//! flight, who keeps up, and whom that concerns. Methods of the [engine](Engine); the state is in
-//! its parts.
+//! The link between [flow control](crate::flow_control) and logs and peers: what was posted and is
+//! in flight, who keeps up, and whom that concerns. Methods of the [engine](Engine); the state is
+//! in its parts.
 
 use super::{Engine, Output};
 use crate::{
@@ -17,9 +17,9 @@ impl Engine {
         self.windows.may_send(channel)
     }
 
-    /// How many peers have a number posted here, by their own word. Only peers count that had the
-    /// channel open when it was posted. `None` once the number is no longer kept: a peer whose
-    /// acknowledgement passes it may have given it up.
+    /// The number of peers that have a number posted here, by their own word. Only peers count that
+    /// had the channel open when it was posted. `None` once the number is no longer kept: a peer
+    /// whose acknowledgement passes it may have given it up.
     pub fn acked(&self, channel: &ChannelName, seq: Seq) -> Option<usize> {
         let replica = self.logs.get(&(channel.clone(), self.me.sender()))?;
         let seqs = SeqRange::single(seq);

@@ -1,4 +1,4 @@
-//! What was posted here and no member is known to have: it would be lost with this process.
+//! Posts of this node that no member is known to have: they would be lost with this process.
 //! Methods of the [engine](Engine), which look at what its parts know.
 
 use super::Engine;
@@ -13,7 +13,7 @@ pub struct Undelivered {
     pub bytes: usize,
 }
 
-/// Who could take over what was posted on a channel.
+/// The peers that could take over what was posted on a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandOver {
     /// Done: some member has everything that is still kept.
@@ -31,8 +31,8 @@ impl Engine {
     /// Whether some member has what was posted on a channel up to this number, and if not, whom to
     /// wait for.
     ///
-    /// What is no longer kept counts as done, since nobody can get it any more;
-    /// [`Self::undelivered`] counts it.
+    /// Numbers that are no longer kept count as done, since nobody can get them any more;
+    /// [`Self::undelivered`] counts them.
     pub fn hand_over(&self, channel: &ChannelName, upto: Seq) -> HandOver {
         let (own, replica) = (
             self.channels.get(channel),

@@ -27,8 +27,8 @@ impl Engine {
         self.channels.is_open(channel)
     }
 
-    /// How many closed names take a place: those that were posted on, and those of which something
-    /// is kept.
+    /// The number of closed names that take a place: those that were posted on, and those of which
+    /// something is kept.
     pub fn closed_names(&self) -> usize {
         self.channels.closed()
     }

@@ -1,4 +1,4 @@
-//! What peers say, and what they are told: methods of the [engine](Engine), one for each message.
+//! Messages of peers, and answers to them: methods of the [engine](Engine), one for each message.
 //! Each brings together parts that do not know each other.
 
 use std::{sync::Arc, time::Duration};
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Channel {
-    /// What peers are told of it being open.
+    /// The announcement to peers that it is open.
     pub(super) fn opened(&self, name: &ChannelName, opening: u64, now: Time) -> Opened {
         Opened {
             channel: name.clone(),
@@ -43,7 +43,7 @@ impl Engine {
         }));
     }
 
-    /// What a peer is told once more of a channel that is open here, as if it were so much
+    /// A repeated announcement to a peer of a channel that is open here, as if it were so much
     /// longer.
     fn opened_longer(
         &mut self,
@@ -100,8 +100,8 @@ impl Engine {
         } in holdings
         {
             let me = self.me.sender();
-            // What it has of ours is true whenever it says so. Of a name that was forgotten here it
-            // may still say something.
+            // Its word on our own logs is true whenever it says so. Of a name that was forgotten
+            // here it may still say something.
             let is_known = self.channels.get(channel).is_some();
             let ours = |holding: &&Holding| is_known && holding.sender == me;
             for holding in logs.iter().filter(ours) {
@@ -171,7 +171,7 @@ impl Engine {
             lacks,
         } = Served::new(&self.history, &channel, sender, seqs, now);
         let (key, mut effects) = ((channel, sender), Effects::default());
-        // What would be dropped as soon as it is fetched is of no use to anybody.
+        // A frame that would be dropped as soon as it is fetched is of no use to anybody.
         let would_keep = |first| {
             let room = SyncMessage::MAX_FRAMES_LEN;
             self.history.has_room_for(&key.0, sender, first, room)
@@ -266,7 +266,7 @@ impl Engine {
             upto,
             declined: examined.stale_frames > 0,
         };
-        // What comes of the answer may be that another is named.
+        // The answer may have the effect that another is named.
         let replica = self.logs.get(&key);
         let upstream = replica.and_then(|replica| replica.upstream);
         let settled = replica.map(|replica| replica.upstreams.settled());
@@ -289,7 +289,7 @@ impl Engine {
         let Some(newest) = newest else { return };
         let age = now.saturating_since(newest);
         if upstream == Some(key.1) {
-            // What its sender posts it gives to gossip for each that listens.
+            // Its sender gives each post to gossip for each that listens.
             self.suspect(key.1, Sign::Fetched(age), now);
         } else if upstream == Some(peer) && settled <= Some(newest) {
             // It was told that it is the next on the way.
@@ -319,6 +319,6 @@ impl Engine {
     }
 }
 
-/// What is repaired later than this after it was posted is not handed on: whoever lacks that too is
-/// as far behind, and fetches as much as it can take.
+/// A frame that is repaired later than this after it was posted is not handed on: a peer that lacks
+/// it too is as far behind, and fetches as much as it can take.
 const LATE: Duration = Duration::from_secs(2);

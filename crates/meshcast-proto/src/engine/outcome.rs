@@ -1,4 +1,4 @@
-//! What became of what was given to the engine.
+//! The outcomes of what was given to the engine.
 
 /// What became of a frame that came by gossip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,8 +20,8 @@ pub enum Output {
     /// Hand a frame of another on by gossip, to those whom
     /// [`Engine::recipients`](super::Engine::recipients) names.
     Forward(Forward),
-    /// Give these values to the channel objects of that name. What this node posts comes here too,
-    /// for the other objects of its process.
+    /// Give these values to the channel objects of that name. Posts of this node come here too, for
+    /// the other objects of its process.
     Deliver(ChannelName, Delivery),
     /// Tell the channel objects of that name which numbers they will not get.
     Missed(ChannelName, Gap),
@@ -32,7 +32,7 @@ pub enum Output {
     Sync(Sender, SyncMessage),
     /// The search that [`Engine::handle_backfill`](super::Engine::handle_backfill) began has an
     /// end: the history now holds what peers keep of the channel from before, as far as was asked
-    /// for. What was delivered meanwhile is not part of it.
+    /// for. Messages delivered meanwhile are not part of it.
     Backfilled(ChannelName, Backfilled),
     /// The channel has room again, after [`Engine::may_post`](super::Engine::may_post) said that it
     /// had none.

@@ -21,7 +21,7 @@ impl Reported {
     }
 }
 
-/// How often it is reported of one sender, and of how many senders within that time: somebody may
+/// The rate of reports of one sender, and the number of senders within that time: somebody may
 /// replay frames of many.
 const AGAIN: Duration = Duration::from_secs(60);
 const MAX_SENDERS: usize = 64;

@@ -121,7 +121,7 @@ impl Progress {
         own.into_iter().chain(theirs).min()
     }
 
-    /// How long it may be silent while it is behind.
+    /// The time that it may be silent while it is behind.
     const fn patience(&self) -> Duration {
         // A peer whose way to the sender is another one tells this node only every half second.
         if self.lowest.is_some() {
@@ -147,7 +147,8 @@ impl Progress {
         }
     }
 
-    /// How many numbers below `next` it lacks; `None` unless it kept up once and does not now.
+    /// The count of numbers below `next` that it lacks; `None` unless it kept up once and does not
+    /// now.
     pub(crate) const fn lags(&self, next: Seq) -> Option<u64> {
         match self.own {
             State::Lagging => Some(next.get().saturating_sub(self.next.get())),
@@ -189,9 +190,9 @@ pub(crate) const LAG: Duration = Duration::from_secs(2);
 
 /// A peer that is behind and has said nothing for this long, on any channel, is not waited for
 /// either: it stands still, or nothing comes through. More than a round trip round the world and
-/// the delay of an acknowledgement. What is posted at a thousand a second meanwhile still fits the
-/// window, so a stopped process holds up nobody. Not to advance in this one log is no such sign: a
-/// peer with one frame each on thousands of channels acknowledges them in turn.
+/// the delay of an acknowledgement. A thousand posts a second meanwhile still fit the window, so a
+/// stopped process holds up nobody. Not to advance in this one log is no such sign: a peer with one
+/// frame each on thousands of channels acknowledges them in turn.
 pub(crate) const STALL: Duration = Duration::from_millis(600);
 
 /// The same for a peer whose way to the sender is another one: it tells this node only with its
@@ -202,7 +203,7 @@ const STALL_ELSEWHERE: Duration = Duration::from_millis(800);
 /// does not lag for it; enough for other work on the processor.
 pub(crate) const READERS_LAG: Duration = Duration::from_millis(450);
 
-/// How often progress is checked, and how far apart checkpoints are.
+/// The interval of checks of progress, and the distance of checkpoints.
 pub(crate) const SPACING: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

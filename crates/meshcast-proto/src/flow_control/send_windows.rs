@@ -9,7 +9,7 @@ use std::{
 use super::window::{InFlight, Load, window_bounds};
 use crate::wire::{ChannelName, Seq, Time};
 
-/// What is in flight on each channel, and who waits for room.
+/// The frames in flight on each channel, and who waits for room.
 #[derive(Debug)]
 pub(crate) struct SendWindows {
     /// How many bytes one channel may have in flight.
@@ -24,7 +24,7 @@ pub(crate) struct SendWindows {
     waiting: VecDeque<ChannelName>,
 }
 
-/// What one channel has in flight. Who has how much of it is known of its log.
+/// What one channel has in flight. The log knows who has how much of it.
 #[derive(Debug, Default)]
 struct Outbound {
     in_flight: InFlight,
@@ -43,7 +43,7 @@ enum Gate {
 }
 
 impl SendWindows {
-    /// What is in flight must be kept, so its bounds are shares of the history.
+    /// Frames in flight must be kept, so their bounds are shares of the history.
     pub(crate) fn new(history_bytes: usize) -> Self {
         Self {
             bounds: window_bounds(history_bytes),
@@ -153,7 +153,7 @@ fn has_room(
     load.frames < ALL_FRAMES && load.bytes <= bytes
 }
 
-/// What all channels together may have in flight, unless one alone may have more.
+/// The most that all channels together may have in flight, unless one alone may have more.
 const ALL_BYTES: usize = 4 * 1024 * 1024;
 /// Below the 1,024 frames that gossip queues for one peer, to leave room for forwarded ones.
 const ALL_FRAMES: usize = 896;

@@ -131,7 +131,7 @@ impl CongestionWindow {
         let delay = now.saturating_since(newest.at);
         self.delay[0] = Some(self.delay[0].map_or(delay, |least| least.min(delay)));
         let Some((since, counted)) = &mut self.counting else {
-            // What was sent before counting began does not count.
+            // Frames sent before counting began do not count.
             self.counting = Some((now, 0));
             return;
         };

@@ -87,7 +87,7 @@ fn who_is_behind_fetches_and_the_link_is_not_blamed() {
         signs(&mut detector, Sign::Withheld(FRESH + FRESHLY), 0, 600_000),
         None
     );
-    // What is old takes back what is fresh.
+    // An old sign takes back fresh ones.
     for round in 0..100 {
         let begin = 600_000 + round * 5_000;
         assert_eq!(
@@ -230,8 +230,8 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
 }
 
 proptest! {
-    /// Whatever happens: nobody is found mute within five seconds of being connected or heard, nor
-    /// sooner after the last time than it is held.
+    /// In any case nobody is found mute within five seconds of being connected or heard, nor sooner
+    /// after the last time than its backoff.
     #[test]
     fn nobody_is_found_soon_after_it_was_heard_and_never_too_often(steps in steps()) {
         let mut detector = with_one();

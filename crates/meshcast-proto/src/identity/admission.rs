@@ -1,4 +1,4 @@
-//! What two processes say to each other before either believes that the other is a member.
+//! Messages of two processes before either believes that the other is a member.
 
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ use crate::{
 /// ```
 ///
 /// The layout is fixed by hand, because versions that share nothing else must still read it: the
-/// kinds, the place of the version, and the refusal never change. What follows the version in a
-/// hello belongs to that version.
+/// kinds, the place of the version, and the refusal never change. The bytes after the version in a
+/// hello belong to that version.
 ///
 /// The *proof* is a hash of both keys, keyed by the mesh. It shows that the other side knows the
 /// mesh, even where the transport cannot bind its handshake to it. The transport has already proven

@@ -7,12 +7,12 @@ use crate::{
     wire::Sender,
 };
 
-/// How processes of a mesh sign what was said in a handshake, so that nobody can sign it who does
-/// not know the mesh.
+/// The binding of handshake signatures to a mesh: nobody can sign a handshake who does not know the
+/// mesh.
 ///
 /// A process signs with its boot key, and not the words themselves but their hash, keyed by the
-/// mesh. Who does not know the mesh can neither make nor check such a signature, and learns nothing
-/// of the mesh from one.
+/// mesh. A stranger to the mesh can neither make nor check such a signature, and learns nothing of
+/// the mesh from one.
 #[derive(Clone)]
 pub struct Binding([u8; 32]);
 

@@ -187,7 +187,7 @@ impl fmt::Debug for Member {
     }
 }
 
-/// How far apart the clocks of members may be before credentials are refused.
+/// The skew of members' clocks at which credentials are refused.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(120);
 
 /// Why a chain does not make its bearer a member.

@@ -1,4 +1,4 @@
-//! How what is delivered came to this node.
+//! The way in which a delivered frame came to this node.
 
 use crate::wire::{Sender, Time};
 
@@ -35,7 +35,7 @@ impl Via {
 pub struct Arrival {
     /// Which way.
     pub via: Via,
-    /// The peer that gave it; `None` if it was posted here. Of what is read from the
+    /// The peer that gave it; `None` if it was posted here. For a frame that is read from the
     /// [history](crate::History) it is only known if that was its sender.
     pub from: Option<Sender>,
     /// When.

@@ -36,7 +36,7 @@ pub struct History {
     /// All senders by how much is remembered of their dropped frames, and the sum.
     by_remembered: BTreeSet<(usize, Sender)>,
     remembered: usize,
-    /// Who has a place on which channel, so that a channel is forgotten without a look at others.
+    /// The senders of each channel, so that a channel is forgotten without a look at others.
     tracks: BTreeSet<(ChannelName, Sender)>,
 }
 
@@ -45,8 +45,8 @@ pub struct History {
 pub struct HistoryLimits {
     /// The bytes of all frames as they travel, plus [`History::ENTRY_BYTES`] for each.
     pub bytes: usize,
-    /// How long a frame is kept after it was accepted; what others say of its age does not count. A
-    /// frame above another one of its channel stays as long as that one.
+    /// The time for which a frame is kept after it was accepted; what others say of its age does
+    /// not count. A frame above another one of its channel stays as long as that one.
     pub age: Duration,
 }
 
@@ -67,7 +67,7 @@ pub struct StoredFrame<'a> {
 }
 
 impl StoredFrame<'_> {
-    /// How it came, if it is of this sender.
+    /// The way it came, if it is of this sender.
     pub(crate) fn arrival(&self, sender: Sender) -> Arrival {
         Arrival {
             via: self.via,
@@ -98,7 +98,7 @@ struct SenderHistory {
 struct ChannelHistory {
     /// By first number.
     frames: BTreeMap<Seq, Stored>,
-    /// What was dropped and when it was posted, in order; further back only samples.
+    /// The dropped frames and when they were posted, in order; further back only samples.
     dropped: Dropped,
 }
 
@@ -110,7 +110,7 @@ struct Stored {
     posted: Time,
     accepted: Time,
     via: Via,
-    /// Its sender gave it itself. Who else did is not remembered: an id takes as much as a short
+    /// Its sender gave it itself. Other peers are not remembered: an id takes as much as a short
     /// message.
     is_direct: bool,
 }
@@ -270,7 +270,7 @@ impl History {
     }
 
     /// The lowest number that was posted since then or is among the `last` before, as far as is
-    /// known. Where much was dropped it may be too low. `None` if there is no such number.
+    /// known. After many drops it may be too low. `None` if there is no such number.
     pub fn first_since(
         &self,
         channel: &ChannelName,
@@ -285,7 +285,7 @@ impl History {
             .find(|kept| kept.posted >= since)
             .map(|kept| kept.seqs.first());
         let by_number = (last > 0).then(|| {
-            // What is missing right below may have been posted before.
+            // Frames missing right below may have been posted before.
             let end = by_time.and_then(|by_time| {
                 let (_, below) = track.frames.range(..by_time).next_back()?;
                 Some(below.last.next())
@@ -492,7 +492,7 @@ impl SenderHistory {
 const REMEMBERED_SHARE: usize = 4;
 const MIN_REMEMBERED: usize = 1024 * 1024;
 
-/// What the place of a channel takes of which nothing is kept, and what a sample takes.
+/// The memory of a channel of which nothing is kept, and of a sample.
 const TRACK_BYTES: usize = 256;
 const MARK_BYTES: usize = 32;
 

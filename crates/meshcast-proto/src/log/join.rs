@@ -1,7 +1,7 @@
 //! Where a log begins for this node.
 //!
-//! A channel hears what was posted from the moment it was opened here. Which number of a sender
-//! that is, nobody knows beforehand: wall clocks cannot be compared, messages travel, and frames
+//! A channel hears what was posted from the moment it was opened here. Nobody knows beforehand
+//! which number of a sender that is: wall clocks cannot be compared, messages travel, and frames
 //! get lost. So it is concluded from evidence, and may be corrected until something came of it.
 //!
 //! | state | what is known | who reads |
@@ -78,7 +78,7 @@ pub(crate) struct Evidence {
     /// The lowest number that is due: it was heard, or somebody said so.
     lowest: Option<Seq>,
     basis: Basis,
-    /// What those say who do not know, or whose word does not count while the sender is there.
+    /// Reports of peers that do not know, or whose word does not count while the sender is there.
     hints: Option<Hints>,
 }
 
@@ -107,12 +107,12 @@ pub(crate) struct Hints {
     until: Time,
 }
 
-/// How far a sender is known to have got by a frame or by its own word: not by what others say. A
+/// The progress of a sender, known by a frame or by its own word: not by what others say. A
 /// beginning further up is not proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reached(pub(crate) Option<Seq>);
 
-/// What a peer says of where a log begins.
+/// A peer's report of where a log begins.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Beginning<'a> {
     /// The first number that is due.
@@ -241,7 +241,7 @@ impl Join {
                 if !trusted {
                     return None;
                 }
-                // What came is not before the beginning.
+                // A number that came is not before the beginning.
                 let higher = held.map_or(due, |held| due.min(held));
                 let (was, confirmed) = (*first, if exact { Basis::Exact } else { *basis });
                 if knows_before && *basis == Basis::Bound && was <= higher {
@@ -298,7 +298,7 @@ impl Join {
     pub(crate) fn refuted(&mut self, due: Seq, reached: Reached) -> Option<Seq> {
         let (first, to) = match self {
             Self::Provisional { first, .. } => (first, due),
-            // What readers of the past were given does not come once more.
+            // Backfill that readers were given does not come once more.
             Self::Fixed { first } => {
                 let newest = reached.0;
                 (first, newest.map_or(due, |newest| due.max(newest.next())))
@@ -343,7 +343,7 @@ impl Join {
             None => {
                 evidence.lowest?;
                 let due = evidence.settled + patience;
-                // Who is silent may speak, and not tell.
+                // A silent peer may speak, and not tell.
                 Some(if patience < SILENT {
                     due
                 } else {
@@ -421,13 +421,13 @@ impl Reached {
     }
 }
 
-/// How long a log waits for numbers below the first it heard, when that is not the sender's first.
-/// Copies of frames posted together come by different paths, which differ by about one round trip
-/// round the world.
+/// The time that a log waits for numbers below the first it heard, when that is not the sender's
+/// first. Copies of frames posted together come by different paths, which differ by about one round
+/// trip round the world.
 pub const SETTLE: Duration = Duration::from_millis(150);
 
-/// How long a peer is waited for that has not told of a log, or one that knows more of it, before
-/// it begins without.
+/// The time that a peer is waited for that has not told of a log, or one that knows more of it,
+/// before it begins without.
 pub(crate) const UNTOLD: Duration = Duration::from_secs(3);
 
 /// The same for the sender itself.

@@ -1,5 +1,5 @@
-//! Which logs make way for others: those that are only reported, then those not heard of for long,
-//! and then those heard of least recently of whoever brought most; and of each member.
+//! The order in which logs make way for others: those that are only reported, then those not heard
+//! of for long, and then those heard of least recently of whoever brought most; and of each member.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +25,7 @@ pub(crate) struct Lru {
     sizes: BTreeSet<(usize, Sender)>,
 }
 
-/// Whose a log is, and how it came.
+/// The owner of a log, and the peer that brought it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner {
     /// The member whose log it is, or who told of it first while it is only reported.
@@ -34,8 +34,8 @@ pub(crate) struct Owner {
     pub(crate) by: Sender,
 }
 
-/// What a log stands on, the first to make way first: however much others tell of, no log of which
-/// a frame came goes for that.
+/// The evidence for a log, the first to make way first: however many others report, no log with a
+/// frame makes way for that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Tier {
     /// Others told of it, first then.
@@ -62,7 +62,7 @@ pub(crate) enum Capacity<'a> {
 }
 
 impl Lru {
-    /// An LRU with so many places, at least one. What was posted may come again for so long.
+    /// An LRU with so many places, at least one. Old posts may come again for so long.
     pub(crate) fn new(limit: usize, replay: Duration) -> Self {
         Self {
             limit: limit.max(1),
@@ -104,7 +104,7 @@ impl Lru {
         }
     }
 
-    /// What it takes to add one more log of this member, or one that it tells of.
+    /// The condition for adding one more log of this member, or one that it tells of.
     pub(crate) fn room(&self, subject: &Subject, is_reported: bool, now: Time) -> Capacity<'_> {
         let next = match self.own_first(subject) {
             Some(own) => Some(own),

@@ -14,17 +14,17 @@ use crate::{
     wire::{Frame, Seq, SeqRange, Time},
 };
 
-/// Where a log begins, what of it is in order, and the value it is halfway through.
+/// The beginning of a log, what of it is in order, and the value it is halfway through.
 #[derive(Debug)]
 pub(crate) struct Log {
-    /// Who its sender is; not known before the first frame, if only others said that there is one.
+    /// Its sender; not known before the first frame, if only others said that there is one.
     member: Option<Arc<Member>>,
     join: Join,
     reorder: ReorderBuffer,
     reassembly: Reassembly,
     /// The value that is being put together, and since when it stands like that.
     unfinished: Option<(Unfinished, Time)>,
-    /// What was given up before it was known of whom.
+    /// Numbers given up before their sender was known.
     unreported: Option<SeqRange>,
 }
 
@@ -125,7 +125,8 @@ impl Log {
         self.reorder.heard_from_sender(newest, now);
     }
 
-    /// What others than its sender say is the highest number counts from now on, or nothing does.
+    /// The highest number by the word of others than its sender counts from now on, or nothing
+    /// does.
     pub(crate) fn hear_reported(&mut self, highest: Option<Seq>, now: Time) {
         self.reorder.hear_reported(highest, now);
     }
@@ -158,7 +159,7 @@ impl Log {
         self.start(first);
     }
 
-    /// Where it begins was found out, or found to be elsewhere.
+    /// Its beginning was found out, or found to be elsewhere.
     fn start(&mut self, first: Option<Seq>) {
         if let Some(first) = first {
             self.reorder.start(first);
@@ -276,12 +277,12 @@ impl Log {
         }
     }
 
-    /// Who its sender is, once a frame of it came.
+    /// Its sender, once a frame of it came.
     pub(crate) const fn member(&self) -> Option<&Arc<Member>> {
         self.member.as_ref()
     }
 
-    /// What is in order of it, and what waits behind a hole.
+    /// The part of it that is in order, and what waits behind a hole.
     pub(crate) const fn reorder(&self) -> &ReorderBuffer {
         &self.reorder
     }
@@ -298,7 +299,7 @@ impl Log {
         Some(self.reassembly.begun().unwrap_or(next))
     }
 
-    /// Where it began, once it did: nothing lower was ever waited for.
+    /// Its beginning, once it began: nothing lower was ever waited for.
     pub(crate) const fn begun(&self) -> Option<Seq> {
         self.join.first()
     }
@@ -325,9 +326,9 @@ impl Log {
     }
 }
 
-/// How long the next fragment of a value is waited for while its sender is connected. Well above
-/// what the slowest reader holds up an honest sender, so that it is only reached by one that died
-/// halfway, whose fragments would be kept for ever.
+/// The time that the next fragment of a value is waited for while its sender is connected. Well
+/// above what the slowest reader holds up an honest sender, so that it is only reached by one that
+/// died halfway, whose fragments would be kept for ever.
 pub(crate) const UNFINISHED_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

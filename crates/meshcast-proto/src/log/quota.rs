@@ -1,4 +1,4 @@
-//! How many bytes each member makes this node hold.
+//! The bytes that each member makes this node hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ pub(crate) struct Quota {
     by_bytes: BTreeSet<(usize, Subject)>,
 }
 
-/// What one member makes this node hold.
+/// The bytes that one member makes this node hold.
 #[derive(Debug, Default)]
 struct Usage {
     bytes: usize,

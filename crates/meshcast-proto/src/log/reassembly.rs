@@ -238,7 +238,7 @@ impl fmt::Debug for Partial {
     }
 }
 
-/// What goes into a [`Reassembly`]: the numbers `seqs` of a frame, which came so.
+/// The input of a [`Reassembly`]: the numbers `seqs` of a frame, which came so.
 #[derive(Debug)]
 pub(crate) struct Due {
     pub(crate) frame: Frame,

@@ -17,10 +17,10 @@ pub struct ReorderBuffer {
     /// By first number; each reaches beyond the cursor.
     held: BTreeMap<Seq, Buffered>,
     held_bytes: usize,
-    /// The highest number that is known for sure, of a frame or from its sender, and since when.
-    /// What is missing up to here is a hole even when nothing is held.
+    /// The highest number that is known for sure, of a frame or from its sender, and since when. A
+    /// number missing up to here is a hole even when nothing is held.
     newest: Option<(Seq, Time)>,
-    /// The highest number that others say there is, and since when, if it is higher. What is
+    /// The highest number that others say there is, and since when, if it is higher. A number
     /// missing up to here is asked for and waited for, and never given up: others may say what they
     /// like.
     reported: Option<(Seq, Time)>,

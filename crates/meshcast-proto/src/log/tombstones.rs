@@ -8,9 +8,9 @@ use crate::{
     wire::{LogKey, Sender, Seq, Time},
 };
 
-/// Where forgotten logs were, so that a late copy of an old frame is not delivered again. Only
-/// those of which frames came, at the expense of the members that posted them. While there is no
-/// room for one more, no log makes way either.
+/// The positions of forgotten logs, so that a late copy of an old frame is not delivered again.
+/// Only those of which frames came, at the expense of the members that posted them. While there is
+/// no room for one more, no log makes way either.
 #[derive(Debug)]
 pub(crate) struct Tombstones {
     pub(crate) entries: BTreeMap<LogKey, Tombstone>,
@@ -84,6 +84,6 @@ impl Tombstones {
     }
 }
 
-/// How many forgotten logs are remembered, at about 300 bytes each: as many as are followed by
-/// default, so that they reach about as far back.
+/// The number of forgotten logs that are remembered, at about 300 bytes each: as many as are
+/// followed by default, so that they reach about as far back.
 pub(crate) const MAX_TOMBSTONES: usize = 65_536;

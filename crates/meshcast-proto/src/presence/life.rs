@@ -9,7 +9,7 @@ use crate::{
     wire::{ChannelName, Heartbeat, Sender, Time},
 };
 
-/// What is known of a member that is or was present somewhere.
+/// The known facts of a member that is or was present somewhere.
 #[derive(Debug)]
 pub(crate) struct Life {
     pub(crate) member: Arc<Member>,
@@ -27,7 +27,7 @@ pub(crate) struct Life {
     pub(crate) asked: Option<Time>,
 }
 
-/// How a member is doing. Who is lost is neither.
+/// How a member is doing. A lost member is neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     Heard,
@@ -47,7 +47,7 @@ impl Life {
         }
     }
 
-    /// How it is doing, if there is no link to it; `None` if it counts as lost.
+    /// Its status, if there is no link to it; `None` if it counts as lost.
     pub(crate) fn status(&self, now: Time) -> Option<Status> {
         let elapsed = now.saturating_since(self.evidence?);
         let period = self
@@ -69,12 +69,12 @@ impl Life {
     }
 }
 
-/// How often a member makes a sign of life while somebody far follows it. Two of them come within
+/// The interval of a member's heartbeats while somebody far follows it. Two of them come within
 /// [`SILENT_AFTER`] plus a second on the way.
 pub const HEARTBEAT_PERIOD: Duration = Duration::from_secs(2);
 
-/// How often at most, in a channel with as many members as it may have: so 200 heartbeats a second
-/// arrive at each node, which take half a percent of a core to check.
+/// The longest interval, in a channel with as many members as it may have: so 200 heartbeats a
+/// second arrive at each node, which take half a percent of a core to check.
 pub const MAX_HEARTBEAT_PERIOD: Duration = Duration::from_secs(20);
 
 /// How much less often each makes one for each member of the channel: from 400 members on.
@@ -86,7 +86,7 @@ pub const SILENT_AFTER: Duration = Duration::from_secs(3);
 
 /// A member that is not connected and of which nothing is heard for this long is lost. A dead link
 /// is noticed within 5 s by both of its ends; half a second later somebody between is asked for
-/// heartbeats, the first of which comes within another 2 s. What is left is for a lost packet.
+/// heartbeats, the first of which comes within another 2 s. The rest is for a lost packet.
 pub const LOST_AFTER: Duration = Duration::from_secs(10);
 
 /// How many heartbeats in a row have to be missing.

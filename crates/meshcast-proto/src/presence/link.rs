@@ -26,7 +26,7 @@ pub(crate) struct Link {
     /// The channel that was compared last, and how many are to come.
     pub(crate) compared: Option<ChannelName>,
     pub(crate) to_compare: usize,
-    /// What is sent to it waits.
+    /// Messages to it queue up.
     pub(crate) is_congested: bool,
     checks: TokenBucket,
     heartbeats: TokenBucket,
@@ -57,8 +57,8 @@ impl Link {
         self.checks.try_take(shares.checks, now)
     }
 
-    /// The same, of another sign of life. Whoever catches up with records is not to seem lost
-    /// meanwhile, nor are those it hands on signs of.
+    /// The same, of another sign of life. A node that catches up with records is not to seem lost
+    /// meanwhile, nor are those whose heartbeats it hands on.
     pub(crate) fn may_beat(&mut self, shares: &Shares, now: Time) -> bool {
         self.heartbeats.try_take(shares.heartbeats, now)
     }
@@ -68,14 +68,15 @@ impl Link {
         !self.is_congested && self.served.try_take(shares.served, now)
     }
 
-    /// Records were left out. What both have is compared again when there is a share for some.
+    /// Records were left out. The records of both are compared again when there is a share for
+    /// some.
     pub(crate) fn fall_behind(&mut self, now: Time) {
         self.is_behind = true;
         self.compare.get_or_insert(now + AGAIN);
     }
 }
 
-/// How much a peer may make this node do, and how much is said to it at once.
+/// The work that a peer may make this node do, and how much is said to it at once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shares {
     pub(crate) checks: Rate,
@@ -96,18 +97,18 @@ impl Default for Shares {
     }
 }
 
-/// How many records a second a peer is given because it asks: a channel with as many members as it
+/// The records a second that a peer is given because it asks: a channel with as many members as it
 /// may have, twice at once.
 const SERVED: Rate = Rate::per_second(512, Duration::from_secs(16));
 
-/// How many records of a peer are checked: twice as many as it gives by [`SERVED`], since what it
-/// says of itself and hands on as news comes on top. A second of nothing else takes a twentieth of
-/// one.
+/// The rate of records of a peer that are checked: twice as many as it gives by [`SERVED`], since
+/// what it says of itself and hands on as news comes on top. A second of nothing else takes a
+/// twentieth of one.
 const CHECKS: Rate = Rate::per_second(1_024, Duration::from_secs(16));
 
-/// How many signs of life of a peer are checked: those of a channel with as many members as it may
-/// have, twice at once.
+/// The rate of heartbeats of a peer that are checked: those of a channel with as many members as it
+/// may have, twice at once.
 const BEATS: Rate = Rate::per_second(512, Duration::from_secs(16));
 
-/// How long after records were left out it is compared again.
+/// The delay before a peer is compared again after records were left out.
 const AGAIN: Duration = Duration::from_secs(5);

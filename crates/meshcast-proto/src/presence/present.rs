@@ -1,4 +1,4 @@
-//! What comes out: who is present, what changes, and what is to be done.
+//! Outputs: who is present, what changes, and what is to be done.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub enum PresenceChange {
 }
 
 impl PresenceChange {
-    /// Whom it is about, as it is now or was at last.
+    /// The member that it is about, as it is now or was at last.
     pub const fn presence(&self) -> &Presence {
         match self {
             Self::Joined(presence)

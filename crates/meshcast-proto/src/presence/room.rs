@@ -127,8 +127,8 @@ impl Entry {
     }
 }
 
-/// For how long others are told that somebody left. Who has not heard of it by then finds out that
-/// nothing more is heard of it.
+/// For how long others are told that somebody left. A node that has not heard of it by then finds
+/// out that nothing more is heard of it.
 const FAREWELL: Duration = Duration::from_secs(30);
 
 /// For how long the version of who is gone is remembered, so that an old record does not bring it
@@ -142,7 +142,7 @@ const UNSEEN: Duration = Duration::from_secs(30);
 /// For how long a channel is followed on which nobody watches any more.
 pub(crate) const UNWATCHED: Duration = Duration::from_secs(60);
 
-/// How often a member says something else of itself, at once and then: what it sets in between is
+/// The rate at which a member changes its state, at once and then: what it sets in between is
 /// skipped. Others allow twice that, since what was on its way comes together.
 pub(crate) const SETTING: Rate = Rate::every(Duration::from_millis(500), 8);
 pub(crate) const HEARING: Rate = Rate::every(Duration::from_millis(250), 32);

@@ -127,7 +127,7 @@ impl PresenceTracker {
         }
     }
 
-    /// What is sent to a peer waits, or no longer. Meanwhile it is given no records that it asks
+    /// Messages to a peer queue up, or no longer. Meanwhile it is given no records that it asks
     /// for.
     pub fn set_congested(&mut self, peer: Sender, congested: bool) {
         if let Some(link) = self.links.get_mut(&peer) {
@@ -246,8 +246,8 @@ impl PresenceTracker {
         })
     }
 
-    /// Who is present somewhere and not connected to this node, when it was last heard of, and
-    /// whether it is silent.
+    /// The members that are present somewhere and not connected to this node, when they were last
+    /// heard of, and whether they are silent.
     pub fn far(&self, now: Time) -> impl Iterator<Item = (&Arc<Member>, Time, bool)> {
         let lives = self.lives.iter();
         lives.filter_map(move |(sender, life)| {
@@ -293,7 +293,7 @@ impl PresenceTracker {
         if self.rooms.is_empty() {
             self.next_check = None;
             for link in self.links.values_mut() {
-                // Whoever begins again tells its peers again.
+                // A node that begins again tells its peers again.
                 (link.sent, link.compare) = (None, None);
             }
         }
@@ -331,7 +331,7 @@ impl PresenceTracker {
         })
     }
 
-    /// How somebody else is doing on a channel; `None` if it has left or is lost, or nothing was
+    /// The status of another member on a channel; `None` if it has left or is lost, or nothing was
     /// ever heard of it.
     fn status(&self, channel: &ChannelName, sender: Sender, now: Time) -> Option<Status> {
         let room = self.rooms.get(channel)?;
@@ -348,7 +348,8 @@ impl PresenceTracker {
                     Status::Heard
                 })
             }
-            // Who is connected and does not say that it has the channel open may have left before.
+            // A connected member that does not say that it has the channel open may have left
+            // before.
             _ => self.lives.get(&sender)?.status(now),
         }
     }
@@ -496,13 +497,13 @@ impl PresenceTracker {
     }
 }
 
-/// How often it is looked at who is silent, and done what may wait.
+/// The interval of checks for silent members and of deferred work.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A look that comes this late means that this node stood still itself.
 const STOOD_STILL: Duration = Duration::from_secs(1);
 
-/// How long after a peer opened a channel, or its peers changed, what both have is compared: news
+/// The delay before records are compared after a peer opened a channel, or its peers changed: news
 /// that is on its way has arrived by then.
 const COMPARE_AFTER: Duration = Duration::from_millis(700);
 

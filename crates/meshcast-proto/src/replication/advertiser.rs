@@ -1,5 +1,5 @@
-//! What peers are told of the logs here: what changed, what arrived of theirs, and everything of a
-//! channel that they opened.
+//! Announcements of the logs here: what changed, what arrived of a peer's, and everything of a
+//! channel that it opened.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::{
 
 /// What is known of the logs here.
 pub(crate) trait Inventory {
-    /// Who is connected, and what they listen to.
+    /// The connected peers, and what they listen to.
     fn peers(&self) -> &Peers;
 
     /// The senders of a channel whose logs changed behind that change, each with its last change
@@ -26,7 +26,7 @@ pub(crate) trait Inventory {
     /// The peer whose backup upstream for a log this node is.
     fn backup_for(&self, key: &LogKey) -> Option<Sender>;
 
-    /// What a peer is told of one log; nothing while nothing is known of it.
+    /// The report to a peer of one log; `None` while nothing is known of it.
     fn holding(&self, peer: Sender, key: &LogKey) -> Option<Holding>;
 }
 
@@ -164,8 +164,8 @@ impl Advertiser {
         out
     }
 
-    /// Tells a peer of these logs, as far as it said that it listens. What cannot be told now, or
-    /// is more than a message, is told in its turn.
+    /// Tells a peer of these logs, as far as it said that it listens. Changes that cannot be told
+    /// now, or are more than a message, are told in their turn.
     ///
     /// Logs of which a frame came are told at once, even while all logs of the channel are being
     /// told: that is for the peer to ask for what it lacks, and for senders to go on. However many

@@ -1,9 +1,9 @@
 //! The channels of which peers are still to be told what changed, or everything.
 //!
-//! Whoever opens a channel is told of each log on it. A peer that waits for that takes one place
-//! for each channel it has open, however often it asks. The answer is made in its turn: as much as
-//! the link takes, at a limited rate. So small messages, or many of them, cannot cause unbounded
-//! memory or work.
+//! A peer that opens a channel is told of each log on it. A peer that waits for that takes one
+//! place for each channel it has open, however often it asks. The answer is made in its turn: as
+//! much as the link takes, at a limited rate. So small messages, or many of them, cannot cause
+//! unbounded memory or work.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -179,9 +179,9 @@ impl Pending {
     }
 }
 
-/// How many logs a second one peer is told of: ten senders on each of 16,000 channels take two and
-/// a half seconds. The burst is two messages at most, since a peer's share of the budget may be
-/// as little as its reserve. What the peer does not read at once holds up the rest.
+/// The logs a second that one peer is told of: ten senders on each of 16,000 channels take two and
+/// a half seconds. The burst is two messages at most, since a peer's share of the budget may be as
+/// little as its reserve. What the peer does not read at once holds up the rest.
 const RATE: Rate = Rate::per_second(65_536, Duration::from_millis(30));
 
 /// How many logs a second are looked through for one peer that closes channels. A peer with ten

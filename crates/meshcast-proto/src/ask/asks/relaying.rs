@@ -27,7 +27,7 @@ impl Asks {
         wall: WallTime,
     ) {
         let key = (relayed.inquiry.asker, relayed.inquiry.number);
-        // Who asks is not handed its own question.
+        // The asker is not handed its own question.
         if key.0 == self.me() || !self.neighbours.contains(peer) {
             self.counters.asks_dropped += 1;
             return;
@@ -288,7 +288,7 @@ impl Asks {
             Ok(member) => member,
             Err(why) => {
                 self.lose(key);
-                // What was made up may be followed by what was said.
+                // A made-up reply may be followed by the true one.
                 if why != Refused::Forged {
                     self.end_copy_of_one(key, peer);
                 }
@@ -356,7 +356,7 @@ impl Asks {
         }
     }
 
-    /// What waits to go back by way of a peer goes to it, as much as may go now.
+    /// Replies that wait to go back by way of a peer go to it, as many as may go now.
     fn return_to(&mut self, peer: Sender, now: Time) {
         while !self.neighbours.is_congested(peer)
             && let Some(reply) = self.returns.pop(peer, now)
@@ -375,7 +375,7 @@ impl Asks {
         }
     }
 
-    /// What has waited for long enough goes back.
+    /// Replies that have waited long enough go back.
     pub(super) fn return_due(&mut self, now: Time) {
         let due = self.returns.due().filter(|(_, due)| *due <= now);
         for peer in due.map(|(peer, _)| peer).collect::<Vec<_>>() {
@@ -442,7 +442,7 @@ impl Asks {
         }
     }
 
-    /// What comes of a question has nowhere to go any more.
+    /// Replies to a question have nowhere to go any more.
     fn end_relay(&mut self, key: Key) {
         let Some(entry) = self.forget_relay(key) else {
             return;
@@ -484,7 +484,7 @@ impl Asks {
         self.send(to, echo);
     }
 
-    /// Who signed what a peer handed to this node, if anybody whom this mesh believes.
+    /// The signer of what a peer handed to this node, if this mesh believes it.
     fn verified(
         &mut self,
         peer: Sender,

@@ -1,4 +1,4 @@
-//! What a reader gets that goes on where it stopped, perhaps at another member.
+//! Backfill of a reader that resumes where it stopped, perhaps at another member.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl Engine {
-    /// What is posted so long after a reader resumed was not read before, whatever the reader says.
-    /// Longer than a message takes on its way, and than it may seem younger than it is.
+    /// A message posted so long after a reader resumed was not read before, whatever the reader
+    /// says. Longer than a message takes on its way, and than it may seem younger than it is.
     pub const DOUBT: Duration = Duration::from_secs(5);
 
     /// The result for a reader that goes on after these positions.

@@ -339,7 +339,7 @@ fn every_chain_that_can_be_issued_is_within_the_limit() {
     assert!(trust().verify(chain.as_bytes()).is_ok());
 }
 
-/// Whoever holds a chain knows what the signatures in it are over, so a second encoding of one
+/// The holder of a chain knows what the signatures in it are over, so a second encoding of one
 /// would be another chain to every cache and comparison without being another credential.
 #[test]
 fn nobody_can_write_a_chain_in_another_way() {
@@ -465,7 +465,7 @@ fn chain_of(credential: &[u8]) -> Vec<u8> {
     Identity::link(&signed, &member(), boot(), NOW).chain.0
 }
 
-/// What an authority would say, before it is signed.
+/// The content that an authority would sign.
 fn said_by<'a>(authority: [u8; 32]) -> CredentialBody<'a> {
     CredentialBody {
         authority,

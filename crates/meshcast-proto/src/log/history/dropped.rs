@@ -58,6 +58,6 @@ impl Dropped {
     }
 }
 
-/// How many samples are kept for a sender on a channel, at [`MARK_BYTES`](super::MARK_BYTES) each;
+/// The number of samples kept for a sender on a channel, at [`MARK_BYTES`](super::MARK_BYTES) each;
 /// then every second goes. An even number, so that the newest stays.
 const MAX_DROPPED: usize = 64;

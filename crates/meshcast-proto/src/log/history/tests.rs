@@ -349,8 +349,8 @@ fn frames_that_overlap_do_no_harm() {
 #[derive(Default)]
 struct Naive {
     frames: Vec<(Time, Frame)>,
-    /// Where the highest frame begins that was dropped of a sender on a channel, while the sender
-    /// has any.
+    /// The first number of the highest frame that was dropped of a sender on a channel, while the
+    /// sender has any.
     dropped: BTreeMap<(Sender, ChannelName), Seq>,
 }
 
@@ -444,7 +444,7 @@ impl Naive {
 
 const SENDERS: usize = 3;
 const CHANNELS: usize = 2;
-/// What the numbers of a sender are cut into: frame `n` begins at `n * 4 + 1` and holds up to four.
+/// The frames of a sender: frame `n` begins at `n * 4 + 1` and holds up to four.
 const SLOTS: u64 = 12;
 
 #[derive(Debug, Clone)]

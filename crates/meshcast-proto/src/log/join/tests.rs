@@ -15,7 +15,7 @@ fn at(millis: u64) -> Time {
     Time::from_start(Duration::from_millis(millis))
 }
 
-/// What a peer has that began at `begin` and waits for `next`.
+/// The holdings of a peer that began at `begin` and waits for `next`.
 fn has(begin: u64, next: u64) -> Holding {
     Holding {
         sender: Sender::new([7; 32]),
@@ -28,13 +28,13 @@ fn has(begin: u64, next: u64) -> Holding {
     }
 }
 
-/// What may happen to a log, before anything of it is released.
+/// The events of a log before anything of it is released.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Heard(u64, u64),
     BySender(u64),
-    /// Where it begins, and where the peer that says so began itself and got; and whether the
-    /// sender is not there.
+    /// The beginning, where the peer that says so began itself and got; and whether the sender is
+    /// not there.
     ByPeer(u64, u64, u64, bool),
     Passed(u64, bool),
     /// The sender is not so far.
@@ -396,8 +396,8 @@ proptest! {
         events in prop::collection::vec(event(), 1..40),
     ) {
         let mut run = Run::new();
-        // What the cursor was told, and what must not be passed over: the lowest number that came
-        // or that its sender said, before it began.
+        // The cursor's knowledge, and what must not be passed over: the lowest number that came or
+        // that its sender said, before it began.
         let (mut cursor, mut due) = (None, None::<Seq>);
         for event in events {
             let (before, newest) = (run.join, run.newest);
@@ -428,7 +428,7 @@ proptest! {
             let evidence = run.join.is_settling() || run.join.has_hints();
             prop_assert!(cursor.is_none() || !evidence);
         }
-        // Who waits long enough begins, if there is anything to begin with; and says when.
+        // A log that waits long enough begins, if there is anything to begin with; and says when.
         let may = run.join.is_settling() || run.join.has_hints();
         let mut looked = 0;
         while let Some(due) = run.join.due(SILENT, false, run.now) {

@@ -1,4 +1,4 @@
-//! What peers have is compared, so that all come to know the same whatever was lost or skipped.
+//! Comparison of what peers have, so that all come to know the same whatever was lost or skipped.
 
 use std::{collections::BTreeMap, ops::Bound};
 
@@ -176,7 +176,7 @@ impl PresenceTracker {
     }
 
     /// Gives a peer the records of these, as far as its share goes, which pays for each that is
-    /// looked for. What is left it finds missing when it compares again.
+    /// looked for. It finds the rest missing when it compares again.
     pub(super) fn serve(
         &mut self,
         peer: Sender,
@@ -201,6 +201,6 @@ impl PresenceTracker {
     }
 }
 
-/// How often what a node has is compared with what one of its peers has, each in its turn: mends
+/// The interval at which a node compares its records with one of its peers, each in its turn: mends
 /// what a rate or a full node made it skip.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(10);

@@ -12,7 +12,7 @@ impl PresenceTracker {
         let Some(life) = self.lives.get_mut(&sender) else {
             return;
         };
-        // Who did not know it when it was asked may know it by now.
+        // A peer that did not know it when it was asked may know it by now.
         let again = life.upstream.is_none()
             && life.asked.is_none_or(|at| at + ASK_AGAIN <= now)
             && !wanted.is_empty();
@@ -157,14 +157,14 @@ impl PresenceTracker {
             .as_ref()
             .map(|(heartbeat, _)| heartbeat.at + Duration::from_millis(1));
         let at = wall.max(last.unwrap_or(wall));
-        // What is late within a check of it is not.
+        // A heartbeat that is late within a check of it is not.
         let heartbeat = Heartbeat::sign(&self.identity, at, self.period());
         self.heartbeat = Some((heartbeat.clone(), now));
         self.counters.presence_beats += 1;
         heartbeat
     }
 
-    /// How often this node makes signs of life: the more members there are the less often.
+    /// The interval of this node's heartbeats: the more members there are the longer.
     fn period(&self) -> Duration {
         let own = self.rooms.values().filter(|room| room.own.is_present);
         let members = own.map(|room| room.entries.len()).max().unwrap_or(0);

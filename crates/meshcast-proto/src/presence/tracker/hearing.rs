@@ -1,4 +1,4 @@
-//! What peers say, and what of it is believed.
+//! Messages of peers, and what of them is believed.
 
 use super::{
     super::{
@@ -107,8 +107,8 @@ impl PresenceTracker {
         self.handle_change_of(sender, now);
         let room = self.rooms.get(channel);
         let is_shown = room.and_then(|room| room.entries.get(&sender)?.shown);
-        // Who was present and is has something new to say. Everything else was passed on when it
-        // was shown.
+        // A member that was present and is has something new to say. Everything else was passed on
+        // when it was shown.
         if was_shown.is_some() && is_shown.is_some() {
             self.pass_on(channel, &record, Some(peer));
         }
@@ -122,8 +122,8 @@ impl PresenceTracker {
         room.is_some_and(|room| room.entries.contains_key(&record.sender))
     }
 
-    /// Who signed a record, if anybody whom this mesh believes. Signatures cost, so a peer may make
-    /// this node check only so many.
+    /// The signer of a record, if this mesh believes it. Signatures cost, so a peer may make this
+    /// node check only so many.
     fn verified(
         &mut self,
         peer: Sender,
@@ -302,6 +302,6 @@ impl PresenceTracker {
     }
 }
 
-/// How old a heartbeat may be beside the skew of clocks: nobody is taken for alive that long after
-/// one.
+/// The age that a heartbeat may have beside the skew of clocks: nobody is taken for alive that long
+/// after one.
 const STALE: Duration = Duration::from_secs(5 * MAX_HEARTBEAT_PERIOD.as_secs());

@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl PresenceTracker {
-    /// What this node says of itself on a channel that is open here, and whether it watches who is
+    /// The state of this node on a channel that is open here, and whether it watches who is
     /// present. With a state that is too long nothing is changed.
     pub fn handle_own(
         &mut self,
@@ -114,7 +114,7 @@ impl PresenceTracker {
         }
     }
 
-    /// What those who watch here see of what this node says of itself.
+    /// The presence of this node as watchers here see it.
     fn own_change(
         &self,
         channel: &ChannelName,
