@@ -1,4 +1,4 @@
-//! What travels: the bytes of frames, records and session messages, and the small types they are
+//! The wire format: the bytes of frames, records and session messages, and the small types they are
 //! made of.
 //!
 //! Every decoder is total: any bytes give a value or a typed error, and each accepted value has one

@@ -1,6 +1,6 @@
 //! The engine against reference models: [`mesh`] with honest senders over a bad network,
 //! [`hostile`] with senders that break the rules, [`convergence`] with engines that are connected.
-//! What stands here and in the other modules is told step by step.
+//! The tests here and in the other modules are step by step.
 
 mod answers;
 mod arrivals;
@@ -421,7 +421,7 @@ fn there_are_no_more_channels_than_allowed() {
     assert_eq!(engine.handle_open(&channel(1), Since::Now, at(0)), refused);
     engine.handle_close(&channel(0));
     assert_eq!(engine.handle_open(&channel(1), Since::Now, at(0)), Ok(()));
-    // What was posted on keeps its place.
+    // A name that was posted on keeps its place.
     let record = section([(Part::Whole, b"x".as_slice())]);
     assert!(
         engine

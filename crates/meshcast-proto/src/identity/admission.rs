@@ -342,7 +342,7 @@ mod tests {
         Admission::new(identity, Trust::from(&key))
     }
 
-    /// What `there` says when `here` shows its hello.
+    /// The answer of `there` when `here` shows its hello.
     fn meet(here: &Admission, there: &Admission) -> Result<Member, AdmissionError> {
         let hello = here.hello(there.identity.sender());
         there.check_hello(&hello[Admission::PREFIX_LEN..], here.identity.sender(), NOW)

@@ -240,7 +240,7 @@ mod tests {
     /// Adds the order of the group to s.
     fn add_order(signature: &mut [u8; 64]) {
         let (s, order) = (&mut signature[32..], (-Scalar::ONE).to_bytes());
-        // What was written is one less.
+        // The written constant is one less.
         let mut carry = 1;
         for (digit, more) in s.iter_mut().zip(order) {
             let sum = u16::from(*digit) + u16::from(more) + carry;

@@ -181,16 +181,16 @@ impl Pending {
 
 /// The logs a second that one peer is told of: ten senders on each of 16,000 channels take two and
 /// a half seconds. The burst is two messages at most, since a peer's share of the budget may be as
-/// little as its reserve. What the peer does not read at once holds up the rest.
+/// little as its reserve. Data that the peer does not read at once holds up the rest.
 const RATE: Rate = Rate::per_second(65_536, Duration::from_millis(30));
 
 /// How many logs a second are looked through for one peer that closes channels. A peer with ten
 /// senders on each of 10,000 channels may close all at once.
 const CLOSE_RATE: Rate = Rate::per_second(131_072, Duration::from_secs(1));
 
-/// How many logs a second all peers that opened channels are told of: half of what a processor
-/// can do, at some 4 µs each where thirty peers told of all of them. The burst is two messages,
-/// since nothing else is done meanwhile.
+/// The logs a second that all peers that opened channels are told of: half of what a processor can
+/// do, at some 4 µs each where thirty peers told of all of them. The burst is two messages, since
+/// nothing else is done meanwhile.
 const TOTAL_RATE: Rate = Rate::per_second(131_072, Duration::from_millis(30));
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What came in answer to a request: which frames of it are believed, and whether its peer may have
-//! meant well.
+//! The answer to a request: which frames of it are believed, and whether its peer may have meant
+//! well.
 
 use std::{sync::Arc, time::Duration};
 

@@ -20,7 +20,7 @@ pub(crate) struct Digest {
     /// Logs of others that advanced, of which one peer each is told soon.
     noticed: BTreeSet<LogKey>,
     notice_due: Option<Time>,
-    /// How many bytes of frames came for which the way upstream was not told.
+    /// The bytes of frames that came and were not told upstream yet.
     unacked: BTreeMap<Sender, usize>,
 }
 
@@ -176,21 +176,21 @@ impl Changes {
     }
 }
 
-/// How often peers are told what changed. If the last message of a burst is lost, it is missed
-/// after this long and a round trip. A quiet node tells nothing.
+/// The interval at which peers are told what changed. If the last message of a burst is lost, it is
+/// missed after this long and a round trip. A quiet node tells nothing.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// The same while few logs changed. Where a link was cut silently this is most of what a message
+/// The same while few logs changed. If a link was cut silently this is most of what a message
 /// takes: with it, what copies may race and four ways of 30 ms, that is under half a second.
 const SOON: Duration = Duration::from_millis(250);
 
-/// How soon after a log advanced the peer is told whose backup upstream this node is. With the time
-/// that copies may race it is long enough for what the sender gave to all at once, also where its
-/// way to that peer is the longer one; with that and a round trip it is under a quarter of a
-/// second.
+/// The delay before the peer is told that a log advanced whose backup upstream this node is. With
+/// the time that copies may race it is long enough for what the sender gave to all at once, also
+/// where its way to that peer is the longer one; with that and a round trip it is under a quarter
+/// of a second.
 const NOTICE: Duration = Duration::from_millis(60);
 
-/// How many are few: of 50 bytes each, they cost a link 3 KiB a second more at most.
+/// The number that is few: of 50 bytes each, they cost a link 3 KiB a second more at most.
 const FEW: usize = 16;
 
 /// How long the acknowledgement of a single frame waits for others.

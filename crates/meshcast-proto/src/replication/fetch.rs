@@ -40,7 +40,7 @@ pub(crate) use holders::{Answer, Claim};
 pub(crate) use requests::MAX_UNDER_WAY;
 pub(crate) use requests::{Answered, HEDGE, REQUEST_TIMEOUT};
 
-/// What is wanted of one log, who has it, and what was asked of whom.
+/// The wanted ranges of one log, who has them, and what was asked of whom.
 #[derive(Debug, Default)]
 pub(crate) struct Fetch {
     holders: Holders,
@@ -116,7 +116,7 @@ pub(crate) struct Context<'a> {
     pub(crate) is_proven: bool,
 }
 
-/// How long is waited; see [`Config`](crate::Config).
+/// The time limits of waiting; see [`Config`](crate::Config).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FetchLimits {
     pub(crate) hole_timeout: Duration,
@@ -124,7 +124,7 @@ pub(crate) struct FetchLimits {
 }
 
 impl Fetch {
-    /// Who says that it has what.
+    /// The claims of peers.
     pub(crate) const fn holders(&self) -> &Holders {
         &self.holders
     }
@@ -156,8 +156,8 @@ impl Fetch {
         self.holders.claimed(first, sender, now)
     }
 
-    /// What peers but the sender say of numbers from `first` on counts no more, until they say
-    /// something else.
+    /// Reports of peers other than the sender on numbers from `first` on count no more, until they
+    /// say something else.
     pub(crate) fn dismiss(&mut self, first: Seq, sender: Sender) {
         self.holders.dismiss(first, sender);
     }
@@ -179,7 +179,7 @@ impl Fetch {
         self.backfill = Some(seqs);
     }
 
-    /// What is still to be fetched from before is not wanted any more.
+    /// The rest of the backfill is not wanted any more.
     pub(crate) const fn end_backfill(&mut self) {
         self.backfill = None;
     }
@@ -216,7 +216,7 @@ impl Fetch {
         self.requests.begin(peer, seqs, request, now)
     }
 
-    /// Who is being asked: one, and a few more while they are slow.
+    /// The peers being asked: one, and a few more while they are slow.
     pub(crate) fn asking(&self) -> impl Iterator<Item = Sender> {
         self.requests.asking()
     }
@@ -227,7 +227,7 @@ impl Fetch {
         pause.into_iter().chain(until).min()
     }
 
-    /// Who was asked last and has not answered soon.
+    /// The peer that was asked last and has not answered soon.
     pub(crate) fn slow(&self, now: Time) -> Option<Sender> {
         self.requests.slow(now).map(|request| request.peer)
     }
@@ -351,7 +351,7 @@ impl Fetch {
         }
         if let Some(slow) = requests.slow(now) {
             let helps = reason == Reason::Gap || slow.seqs.overlap(wanted).is_some();
-            // Of what is only reported there may be nothing at all.
+            // There may be nothing at all of a log that is only reported.
             if !helps || !around.is_proven {
                 return requests.until().map_or(Step::Idle, Step::Wait);
             }
@@ -366,7 +366,7 @@ impl Fetch {
         if let Some(step) = holders.best(wanted, around, requests, jitter) {
             return step;
         }
-        // Who is asked may bring it yet.
+        // A peer that is being asked may bring it yet.
         if let Some(until) = requests.until() {
             return Step::Wait(until);
         }
@@ -395,10 +395,10 @@ impl Fetch {
     }
 }
 
-/// How long a hole is left alone: copies that take another path may be a little behind.
+/// The time that a hole is left alone: copies that take another path may be a little behind.
 const PATHS_RACE: Duration = Duration::from_millis(40);
 
-/// How soon it is looked again whether there is hope: peers come and go.
+/// The delay before it is looked again whether anybody has it: peers come and go.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 #[cfg(test)]

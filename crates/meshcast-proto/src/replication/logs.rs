@@ -40,7 +40,7 @@ pub(crate) struct Logs {
     /// Who posts here.
     me: Sender,
     limits: LogsLimits,
-    /// Who can be asked for what is missing.
+    /// The peers that can be asked for missing numbers.
     pub(crate) peers: Peers,
     jitter: Jitter,
     /// The number of the last request.
@@ -57,7 +57,7 @@ pub(crate) struct Logs {
     quota: Quota,
     tombstones: Tombstones,
     shed: u64,
-    /// What logs hold, and who claims to have what of them, is charged to it.
+    /// The memory of logs, and of claims on them, is charged to it.
     pub(crate) budget: Budget,
     pub(crate) refused: RefusedCounts,
     refusals: Refusals,
@@ -94,11 +94,11 @@ struct LogEntry {
     /// Its last change in [`Logs::changes`].
     change: u64,
     held: usize,
-    /// How it stood when that was last given out as having moved.
+    /// Its position when that was last given out as having moved.
     reported: Option<(Seq, Seq)>,
 }
 
-/// Who is charged for a log of another, and where it stands in the [LRU](Lru).
+/// The payer for a log of another, and where it stands in the [LRU](Lru).
 #[derive(Debug, Clone, Copy)]
 struct Charged {
     owner: Owner,
@@ -112,7 +112,7 @@ pub(crate) struct ReceivedFrame {
     pub(crate) member: Arc<Member>,
     pub(crate) arrival: Arrival,
     pub(crate) posted: Posted,
-    /// What was posted since then is to be heard.
+    /// Posts since then are to be heard.
     pub(crate) since: Option<Time>,
     /// If it was posted before that, the log begins above it.
     pub(crate) may_pass: bool,
@@ -126,7 +126,7 @@ pub(crate) struct Effects {
     pub(crate) wants: Vec<(Sender, wire::Want)>,
     /// What peers are to be told of.
     pub(crate) advances: Advances,
-    /// What was posted here and peers now have.
+    /// Posts of this node that peers now have.
     pub(crate) acked: Vec<Acked>,
     /// What peers did that no honest one does.
     pub(crate) offences: BTreeSet<(Sender, Offence)>,
@@ -258,7 +258,7 @@ impl Logs {
         let heard = self.peers.heard(peer);
         let mut came: Option<SeqRange> = None;
         for heard in frames {
-            // What was not asked for is no answer, but as good as any other frame.
+            // A frame that was not asked for is no answer, but as good as any other frame.
             if let Some(seqs) = asked.and_then(|asked| heard.frame.seqs().overlap(asked)) {
                 came = Some(came.map_or(seqs, |came| came.hull(seqs)));
             }
@@ -385,7 +385,7 @@ impl Logs {
             }
             claims += usize::from(replica.fetch.holders().contains(peer));
             let gone = replica.fetch.handle_gone(peer);
-            // What others say of it counts from now on.
+            // Reports of others on it count from now on.
             if gone || key.1 == peer || replica.is_reported_by_nobody() {
                 missed.push(key.clone());
             }
@@ -397,7 +397,7 @@ impl Logs {
         }
         self.budget.release(Payer::from(peer), claims * CLAIM_BYTES);
         for key in &missed {
-            // Of what nobody who is there has ever heard of there is nothing to know.
+            // There is nothing to know of a log that nobody present has ever heard of.
             if self.get(key).is_some_and(Replica::is_reported_by_nobody) {
                 self.remove(key);
             } else {
@@ -500,7 +500,7 @@ impl Logs {
         self.changes.after(channel, change)
     }
 
-    /// How many frames were dropped after they had found room.
+    /// The number of frames dropped after they had found room.
     pub(crate) const fn shed_frames(&self) -> u64 {
         self.shed
     }

@@ -18,7 +18,7 @@ pub(crate) struct Origin {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Posted {
     pub(crate) at: Time,
-    /// Who says so, if it is not known at first hand.
+    /// The peer that says so, if it is not known at first hand.
     pub(crate) teller: Option<Sender>,
 }
 
@@ -99,10 +99,10 @@ impl Origin {
 /// A clock is wrong by one part in so many at most: 200 µs a second.
 const CLOCK_DRIFT: u32 = 5_000;
 
-/// What comes within so much of the fastest is as old as it says.
+/// A frame that comes within so much of the fastest is as old as it says.
 const PROMPT: Duration = Duration::from_secs(1);
 
-/// What others say of ages makes a sender older by so much at most than what came from it shows: a
+/// Reports of others on ages make a sender older by so much at most than what came from it shows: a
 /// link may have held that up for as long, and hardly longer before it broke.
 const REPORT_ERROR: Duration = Duration::from_secs(30);
 

@@ -36,14 +36,14 @@ struct PeerEntry {
 pub(crate) struct Interest {
     /// It has it open and wants to hear of what was posted from then on.
     pub(crate) open: Option<Wanted>,
-    /// What it said of it being open here.
+    /// Its answer to it being open here.
     answer: AnswerState,
     /// The last that it said it has of a log of the channel found no room: of some it is not known
     /// any more what it has, nor that it gets them by way of this node.
     pub(crate) is_unknown: bool,
 }
 
-/// How far a peer has answered that a channel is open here.
+/// The progress of a peer's answer that a channel is open here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum AnswerState {
     /// It was not told so.
@@ -81,7 +81,7 @@ pub(crate) struct Wanted {
     pub(crate) came: Time,
 }
 
-/// What to make of what a peer says it has of a channel.
+/// The standing of a peer's report on a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Have {
     /// It is news.
@@ -107,7 +107,7 @@ impl Interest {
 }
 
 impl Peers {
-    /// What peers open is charged to this budget.
+    /// Channels that peers open are charged to this budget.
     pub(crate) fn new(budget: Budget) -> Self {
         Self {
             peers: BTreeMap::new(),
@@ -144,8 +144,8 @@ impl Peers {
         }
     }
 
-    /// What a peer says it has of a log of a channel that is open here, of which it had told
-    /// nothing, is remembered, or there is no room for it.
+    /// A first claim of a peer on a log of a channel that is open here is remembered, or there is
+    /// no room for it.
     pub(crate) fn note(&mut self, peer: Sender, channel: &ChannelName, is_remembered: bool) {
         let interest = self.peers.get_mut(&peer);
         if let Some(interest) = interest.and_then(|peer| peer.channels.get_mut(channel)) {
@@ -252,7 +252,7 @@ impl Peers {
         self.openings
     }
 
-    /// What to make of what a peer says it has of a channel that is open here.
+    /// The standing of a peer's report on a channel that is open here.
     pub(crate) fn hear_have(
         &mut self,
         peer: Sender,
@@ -309,7 +309,7 @@ impl Peers {
         self.peers.get(&peer)?.channels.get(channel)?.open
     }
 
-    /// Which time it is that a peer opened a channel; 0 if it has not.
+    /// The count of openings of a channel by a peer; 0 if it has not.
     pub(crate) fn opening(&self, peer: Sender, channel: &ChannelName) -> u64 {
         self.wanted(peer, channel)
             .map_or(0, |wanted| wanted.opening)
@@ -347,7 +347,7 @@ impl Peers {
             .all(|(_, interest)| interest.has_told())
     }
 
-    /// How many have not told all that they have of a channel.
+    /// The number of peers that have not told all that they have of a channel.
     pub(crate) fn untold(&self, channel: &ChannelName) -> usize {
         let interests = self.interests(channel);
         interests.filter(|(_, it)| !it.has_told()).count()
@@ -398,7 +398,7 @@ impl Peers {
         peer.is_some_and(|peer| peer.lateness.counts(now))
     }
 
-    /// A peer has not answered soon. What was asked at about the same time is one sign.
+    /// A peer has not answered soon. Requests of about the same time are one sign.
     pub(crate) fn was_late(&mut self, peer: Sender, now: Time) {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.lateness.was_late(now);
@@ -418,7 +418,7 @@ impl Peers {
         }
     }
 
-    /// What peers are charged with for what they have open.
+    /// The charges of peers for what they have open.
     #[cfg(test)]
     pub(crate) fn charged(&self) -> usize {
         let open = self.peers.values().flat_map(|peer| &peer.channels);
@@ -463,7 +463,7 @@ impl PeerEntry {
     }
 }
 
-/// What a peer is charged with for a channel that it has open.
+/// The charge of a peer for a channel that it has open.
 fn cost(channel: &ChannelName) -> usize {
     INTEREST_BYTES + channel.wire().len()
 }
@@ -472,13 +472,13 @@ fn cost(channel: &ChannelName) -> usize {
 /// on their way or wait in its queue of 1 MiB beside its other messages.
 const MAX_REQUESTS: usize = 3;
 
-/// How many channels a peer may have open, at about 100 bytes: as many as it may announce to
-/// gossip.
+/// The number of channels that a peer may have open, at about 100 bytes: as many as it may announce
+/// to gossip.
 const MAX_CHANNELS: usize = 16_384;
 
 /// What is granted for the way of an `Open`: the first half of a round trip round the world, and a
-/// little of a queue. Whoever opened measures by the answer whether that was enough, and opens once
-/// more with the time of the way added where it was not. What was posted meanwhile is heard too:
+/// little of a queue. The node that opened measures by the answer whether that was enough, and
+/// opens once more with the time of the way added where it was not. Posts meanwhile are heard too:
 /// rather a moment too much, as gossip under way brings it, than a loss.
 const TRAVEL: Duration = Duration::from_millis(200);
 

@@ -6,7 +6,7 @@ use crate::{
     wire::{Sender, Seq, Time},
 };
 
-/// How those who listen to a log keep up with it.
+/// The lag of those who listen to a log.
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
     /// Who lags, and how many numbers each lacks.

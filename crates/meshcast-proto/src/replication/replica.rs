@@ -24,7 +24,7 @@ use crate::{
 pub(crate) struct Replica {
     pub(crate) log: Log,
     pub(crate) fetch: Fetch,
-    /// How far it was lately, for those who hear of it through this node.
+    /// Its recent checkpoints, for those who hear of it through this node.
     pub(crate) checkpoints: Checkpoints,
     /// On the way to the sender: the sender itself, or the peer nearest to it, which is told
     /// how far this node is for the sender to know.
@@ -32,19 +32,19 @@ pub(crate) struct Replica {
     pub(crate) upstreams: Upstreams,
     /// How many links away the sender is; 0 only for a log of ours.
     pub(crate) hops: u8,
-    /// Where it was when readers in this process fell behind: the sender is not told of more.
+    /// Its position when readers in this process fell behind: the sender is not told of more.
     pub(crate) held: Option<Seq>,
     pub(crate) origin: Origin,
 }
 
-/// What is at hand when a log is advanced.
+/// The context of an advance of a log.
 pub(crate) struct Turn<'a> {
     pub(crate) limits: &'a LogLimits,
     pub(crate) around: Context<'a>,
     pub(crate) jitter: &'a mut Jitter,
 }
 
-/// What a log wants after it was advanced.
+/// The wish of a log after it was advanced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Want {
     /// Nothing until a frame comes.
@@ -100,8 +100,8 @@ impl Replica {
         arrival: Arrival,
     ) -> Insert {
         let seqs = frame.seqs();
-        // What is past comes late, for a peer that has it by now: no sign that this began too
-        // high.
+        // A frame that is past comes late, for a peer that has it by now: no sign that this began
+        // too high.
         let expected = is_past || self.fetch.wants(seqs);
         match self.log.insert(frame, member, expected, room, arrival) {
             // Of no use here, but somebody waits for it.
@@ -188,8 +188,8 @@ impl Replica {
             }
         };
         let reports = self.hear_reports(&around, now);
-        // Whoever has come and not told may know where it should have begun; nothing lower is asked
-        // for until then.
+        // A peer that has come and not told may know where it should have begun; nothing lower is
+        // asked for until then.
         if let Some(until) = self.log.may_yet_begin_higher(now)
             && self.is_any_unheard(&around)
         {
@@ -332,8 +332,8 @@ impl Replica {
     }
 
     /// Frames came from a peer that was asked for them, each posted then. `true` if another is to
-    /// be named as the next on the way; follow with [`Self::update_route`]. What the sender itself
-    /// posts has no better way than from it.
+    /// be named as the next on the way; follow with [`Self::update_route`]. The sender's own posts
+    /// have no better way than from it.
     pub(crate) fn fetched(
         &mut self,
         sender: Sender,
@@ -367,8 +367,8 @@ impl Replica {
     }
 }
 
-/// What others say of a connected sender counts when nothing came from it for so long, by gossip or
-/// otherwise. Between its posts a link that works is quiet for longer, and then what others say is
-/// as true: what it posts comes from itself first, since others tell of it a moment later. Where a
+/// Reports of others on a connected sender count when nothing came from it for so long, by gossip
+/// or otherwise. Between its posts a link that works is quiet for longer, and then what others say
+/// is as true: what it posts comes from itself first, since others tell of it a moment later. If a
 /// queue makes its frames late they follow each other more closely than that.
 const QUIET: Duration = Duration::from_millis(100);

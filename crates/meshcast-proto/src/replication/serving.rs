@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Serving(FairQueue<Sender, VecDeque<(Time, Want)>>);
 
-/// What there is of the numbers that somebody asks for: as much as fits an answer.
+/// The frames of the requested numbers: as many as fit an answer.
 #[derive(Debug)]
 pub(crate) struct Served {
     /// Each with the time since it was posted.
@@ -115,7 +115,8 @@ const RATE: Rate = Rate::per_second(32 * 1024 * 1024, BURST);
 /// several times faster.
 const TOTAL_RATE: Rate = Rate::per_second(64 * 1024 * 1024, BURST);
 
-/// How far ahead of its rate an answer may be, so that few timers are needed: 8 MiB of one peer.
+/// The amount that an answer may be ahead of its rate, so that few timers are needed: 8 MiB of one
+/// peer.
 const BURST: Duration = Duration::from_millis(250);
 
 /// What an answer costs at least, for the search.

@@ -1,14 +1,14 @@
 //! Whether the peer that is to hand on the frames of a log does so. If most that is new has to be
 //! fetched from others, another that is as near to the sender is named in its place for a while.
 //!
-//! How near a peer is it says itself, so one that says it is nearer than all others is kept. Nobody
-//! is named who is further away: two behind the same peer would name each other.
+//! A peer tells itself how near it is, so one that says it is nearer than all others is kept.
+//! Nobody is named who is further away: two behind the same peer would name each other.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::wire::{Sender, Time};
 
-/// How the frames of a log came lately, and who was passed over for it.
+/// The recent routes of a log's frames, and who was passed over for it.
 #[derive(Debug, Default)]
 pub(crate) struct Upstreams {
     /// Since when the upstream is that.
@@ -81,7 +81,7 @@ impl Upstreams {
         demoted.map_or(0, |it| if now < it.until { it.times } else { 0 })
     }
 
-    /// How many frames were handed on and fetched since it is counted.
+    /// The numbers of frames that were handed on and fetched since it is counted.
     #[cfg(test)]
     pub(crate) const fn counted(&self) -> (usize, usize) {
         (self.given, self.fetched)
@@ -110,10 +110,10 @@ impl Upstreams {
 const STRETCH: Duration = Duration::from_secs(1);
 const FEWEST: usize = 4;
 
-/// How long it takes until a peer knows that it is named, and hands on what comes.
+/// The time until a peer knows that it is named, and hands on what comes.
 const SETTLES: Duration = Duration::from_millis(500);
 
-/// What is fetched later than this after it was posted says nothing of who hands on.
+/// A frame fetched later than this after it was posted says nothing of who hands on.
 const YOUNG: Duration = Duration::from_secs(2);
 
 /// For how long a peer is passed over, doubled each time up to 4 minutes, and when that is
@@ -141,7 +141,7 @@ mod tests {
         std::iter::repeat_n(now, young)
     }
 
-    /// What comes of so many frames each 100 ms: the first so many of ten are handed on, and the
+    /// The result of so many frames each 100 ms: the first so many of ten are handed on, and the
     /// others fetched. Returns when the upstream is passed over.
     fn demoted(upstreams: &mut Upstreams, from: u64, given: u64) -> Option<u64> {
         (from..from + 20_000).step_by(100).find(|millis| {

@@ -17,7 +17,7 @@ use crate::wire::{
 pub(crate) use relayed::Query;
 pub use relayed::{Finding, Inquiry};
 
-/// What the asker and whoever is asked say to each other. Questions are numbered by the asker.
+/// Messages between the asker and those who are asked. Questions are numbered by the asker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AskMessage {
     /// The speaker asks.
@@ -53,7 +53,7 @@ pub enum AskMessage {
         /// The number of the question.
         question: u64,
     },
-    /// A hash of the speaker and its peers. With whom it is the same, the speaker has the same
+    /// A hash of the speaker and its peers. If it is the same for two nodes, they have the same
     /// peers.
     Links([u8; 16]),
 }
@@ -61,7 +61,7 @@ pub enum AskMessage {
 /// A question on its way over members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relayed {
-    /// How many links it has come over with this one. Whoever hands it on may say anything.
+    /// How many links it has come over with this one. Peers that hand it on may say anything.
     pub hops: u8,
     /// For how long the asker still waits, by the word of whoever hands it on. It travels in whole
     /// milliseconds, rounded up.

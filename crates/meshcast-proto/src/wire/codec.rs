@@ -191,7 +191,7 @@ pub(crate) struct HaveChannelBody<'a> {
     pub(crate) logs: Vec<HaveLogBody>,
 }
 
-/// Which `opening` this answers, for how many milliseconds the speaker has had it, and whether
+/// The `opening` that this answers, for how many milliseconds the speaker has had it, and whether
 /// more of the answer follows.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct AnswerBody {
@@ -243,7 +243,7 @@ pub(crate) struct MemberBody<'a> {
     pub(crate) addresses: Vec<&'a [u8]>,
 }
 
-/// What peers say about who is present.
+/// Messages about presence.
 #[derive(Encode, BorrowDecode)]
 pub(crate) enum PresenceBody<'a> {
     Links([u8; 16]),
@@ -269,8 +269,8 @@ pub(crate) struct PresenceRecordBody<'a> {
     pub(crate) chain: &'a [u8],
 }
 
-/// What a member signs to show that it lives: when, by its wall clock, and within how many
-/// milliseconds the next one follows.
+/// The signed part of a heartbeat: when, by its wall clock, and within how many milliseconds the
+/// next one follows.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct HeartbeatBody {
     pub(crate) sender: [u8; 32],

@@ -52,7 +52,7 @@ struct Parts {
     hash: OnceLock<blake3::Hash>,
 }
 
-/// What a frame says, and where its records and its chain stand in it.
+/// The fields of a frame, and where its records and its chain stand in it.
 struct Fields {
     sender: Sender,
     channel: ChannelName,
@@ -351,7 +351,7 @@ fn hash(signed: &[u8]) -> blake3::Hash {
         .finalize()
 }
 
-/// Where `part`, which was borrowed from `whole`, stands in it.
+/// The range of `part`, which was borrowed from `whole`, in it.
 fn range_in(whole: &Bytes, part: &[u8]) -> Range<usize> {
     let from = part.as_ptr() as usize - whole.as_ptr() as usize;
     from..from + part.len()

@@ -7,8 +7,8 @@ use crate::wire::name::ChannelName;
 /// Names a log. By channel first, so that those of a channel stand together.
 pub(crate) type LogKey = (ChannelName, Sender);
 
-/// Whose quota a log counts to: the public key of its member, which may have many senders. If only
-/// a peer told of the log, the key of that peer.
+/// The owner of the quota that a log counts to: the public key of its member, which may have many
+/// senders. If only a peer told of the log, the key of that peer.
 pub(crate) type Subject = [u8; 32];
 
 /// A sender: one running node, known by the Ed25519 key it made at its start.
@@ -31,8 +31,8 @@ impl Sender {
 }
 
 impl Sender {
-    /// A hash of these, whatever their order. Whoever makes up members chooses their keys, so it is
-    /// one of which nobody finds the same for two lists.
+    /// A hash of these, whatever their order. An attacker that makes up members chooses their keys,
+    /// so the hash is one of which nobody finds the same for two lists.
     pub(crate) fn hash_of(all: impl Iterator<Item = Self>) -> [u8; 16] {
         let mut hasher = blake3::Hasher::new_derive_key("meshcast v1 links");
         let all: std::collections::BTreeSet<Self> = all.collect();

@@ -73,7 +73,7 @@ impl ChannelName {
     }
 
     fn of(wire: Arc<str>) -> Self {
-        // FNV-1a. Whoever finds names with the same hash gets the text compared.
+        // FNV-1a. Names with the same hash have their text compared.
         let hash = wire.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
@@ -260,7 +260,7 @@ pub enum LabelError {
     BadCharacter(char),
 }
 
-/// What node names and regions have in common: safe in a file name, a table and a log line.
+/// The common form of node names and regions: safe in a file name, a table and a log line.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Label(Arc<str>);
 

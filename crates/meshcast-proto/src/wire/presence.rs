@@ -1,5 +1,4 @@
-//! What peers say about who is present on a channel, and what members sign about their own
-//! presence.
+//! Messages about who is present on a channel, and what members sign about their own presence.
 
 use std::{fmt, time::Duration};
 
@@ -18,23 +17,23 @@ use crate::wire::{
 /// anything about somebody, and those are signed by whom they are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PresenceMessage {
-    /// A hash of the speaker and its peers. With whom it is the same, the speaker has the same
+    /// A hash of the speaker and its peers. If it is the same for two nodes, they have the same
     /// peers, so neither has news for the other that came from a peer.
     Links([u8; 16]),
-    /// Who is present, or has left.
+    /// Records of members that are present, or have left.
     Records(Vec<PresenceRecord>),
-    /// Who lives, each with how long ago that was the latest, as far as the speaker knows.
+    /// Heartbeats, each with how long ago that was the latest, as far as the speaker knows.
     Heartbeats(Vec<(Duration, Heartbeat)>),
-    /// A hash of all that the speaker has of each channel. Whoever has something else answers with
-    /// a [`Self::Digest`].
+    /// A hash of all that the speaker has of each channel. A peer that has something else answers
+    /// with a [`Self::Digest`].
     Hashes(Vec<(ChannelName, u64)>),
     /// Which version of whose record the speaker has. Answered with the records that it lacks, and
     /// a [`Self::Fetch`] for those that the listener lacks.
     Digest(ChannelName, Vec<(Sender, u64)>),
     /// The speaker wants the records of these.
     Fetch(ChannelName, Vec<Sender>),
-    /// The speaker is to be handed the heartbeats of these from now on, as they come. Whoever is
-    /// asked for its own heartbeats makes some.
+    /// The speaker is to be handed the heartbeats of these from now on, as they come. A member that
+    /// is asked for its own heartbeats makes some.
     Follow(Vec<Sender>),
     /// The speaker needs the heartbeats of these no more.
     Unfollow(Vec<Sender>),
@@ -57,7 +56,7 @@ impl PresenceMessage {
     /// How many heartbeats one message carries, in 30 KiB.
     pub const MAX_BEATS: usize = 256;
 
-    /// How many things it names; those that are signed count three times.
+    /// The number of things it names; those that are signed count three times.
     pub(crate) fn named(&self) -> usize {
         match self {
             Self::Links(_) => 0,
@@ -178,7 +177,7 @@ pub struct PresenceRecord {
     pub(crate) bytes: Bytes,
 }
 
-/// What a record says, before it is signed.
+/// The content of a record, before it is signed.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim<'a> {
     pub(crate) sender: Sender,

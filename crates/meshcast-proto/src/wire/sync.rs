@@ -31,7 +31,7 @@ use crate::wire::{
 /// One session message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SyncMessage {
-    /// Where members can be dialled, as far as the speaker knows. It names itself too.
+    /// Addresses of members, as far as the speaker knows. It names itself too.
     Members(Vec<MemberAddresses>),
     /// Answer with [`Self::Pong`] and the same number.
     Ping(u64),
@@ -41,13 +41,13 @@ pub enum SyncMessage {
     Open(Vec<Opened>),
     /// The speaker has closed these channels.
     Close(Vec<ChannelName>),
-    /// What the speaker has of channels that the listener has open. Replaces what it said of the
-    /// same logs. An `Open` is [answered](Answer) by all logs of each channel, in as many
-    /// messages as it takes.
+    /// The speaker's holdings of channels that the listener has open. Replaces what it said of the
+    /// same logs. An `Open` is [answered](Answer) by all logs of each channel, in as many messages
+    /// as it takes.
     Have(Vec<Holdings>),
-    /// The speaker asks for frames. Whoever is asked for what was before its own
-    /// [beginning](Holding::begin) denies to have it, but tries to get it, as long as it says that
-    /// it waits for it.
+    /// The speaker asks for frames. A peer that is asked for numbers before its own
+    /// [beginning](Holding::begin) denies to have them, but tries to get them, as long as it says
+    /// that it waits for them.
     Want(Want),
     /// The answer to a [`Self::Want`].
     Frames(Frames),
@@ -55,8 +55,8 @@ pub enum SyncMessage {
     Ask(AskMessage),
     /// About who is present on channels.
     Presence(PresenceMessage),
-    /// The speaker is about to stop: the end of its connections is no failure. Who does not stop
-    /// says it back.
+    /// The speaker is about to stop: the end of its connections is no failure. A peer that does not
+    /// stop says it back.
     Leaving,
 }
 
@@ -77,7 +77,7 @@ pub struct Opened {
     /// The id of this opening: each that the speaker sends has another, so that an answer to an
     /// earlier one is not taken for one to this.
     pub opening: u64,
-    /// How far back, before this message: as long as it has been open, or longer if it asks for
+    /// The time back, before this message: as long as it has been open, or longer if it asks for
     /// history. It travels in whole milliseconds, rounded up.
     pub since: Duration,
     /// How many numbers of each sender from before that it wants, however old.
@@ -95,7 +95,7 @@ pub struct Holdings {
     pub logs: Vec<Holding>,
 }
 
-/// What is kept of a channel is told because the listener opened it.
+/// Holdings are told because the listener opened the channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
     /// Which [opening](Opened::opening) is answered.
@@ -121,7 +121,7 @@ pub struct Holding {
     /// Where the speaker began itself. It never waited for lower numbers, so it does not know
     /// whether they are lost.
     pub begin: Seq,
-    /// How many links the speaker is away from the sender; 0 is the sender itself, and
+    /// The number of links between the speaker and the sender; 0 is the sender itself, and
     /// [`FAR`](Self::FAR) means that it knows no way.
     pub hops: u8,
     /// Told only to the peer that is next on the way to the sender: the lowest number that the
@@ -184,16 +184,16 @@ impl SyncMessage {
     /// take 120 KiB.
     pub const MAX_LOGS: usize = 2048;
 
-    /// How many bytes of frames one answer may carry, though one frame always may: it is lost as a
+    /// The bytes of frames that one answer may carry, though one frame always may: it is lost as a
     /// whole if the link breaks.
     pub const MAX_FRAMES_LEN: usize = 256 * 1024;
 
-    /// How many bytes the members of one message may take, counted as the codec does when it reads
+    /// The bytes that the members of one message may take, counted as the codec does when it reads
     /// them; the rest is left out. A thousand members with ten addresses each fit. The limits on
     /// channels, logs and frames keep those messages below the limit of a session by themselves.
     const MAX_MEMBERS_LEN: usize = codec::LIMIT - 1024;
 
-    /// The message as it travels. What exceeds a limit is left out: a list of members is never
+    /// The message as it travels. Anything beyond a limit is left out: a list of members is never
     /// complete anyway, and a refused message would tell nothing at all.
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(&match self {

@@ -29,7 +29,7 @@ fn number_of(sender: Sender) -> usize {
     (0..MOST).find(|n| key(*n) == sender).expect("one of them")
 }
 
-/// What a member does wrong with what it is to hand on.
+/// The faults of a member in handing on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lie {
     /// It hands nothing on, and says nothing.
@@ -65,7 +65,7 @@ struct World {
     now: u64,
     /// How long a handler takes.
     takes: u64,
-    /// Who does not have the channel open.
+    /// Members that do not have the channel open.
     closed: BTreeSet<usize>,
     /// Of whom the first does not know whether they do.
     untold: BTreeSet<usize>,
@@ -502,7 +502,7 @@ fn a_question_that_is_said_again_by_who_kept_it_goes_nowhere() {
     let copies = world.copies;
     assert_eq!(again(&mut world, 3_000), 0);
     assert_eq!(again(&mut world, 100_000), 0);
-    // Whoever does not remember it goes by its time.
+    // A member that does not remember it goes by its time.
     world.nodes[2] = World::new(4, &chain(4)).nodes.remove(2);
     assert_eq!(again(&mut world, 1_000_000), 0);
     assert_eq!(world.copies, copies);
@@ -610,7 +610,8 @@ fn lie() -> impl Strategy<Value = Lie> {
 }
 
 proptest! {
-    /// Whoever can be reached answers exactly once, at a bounded cost, and nothing is left.
+    /// Each member that can be reached answers exactly once, at a bounded cost, and nothing is
+    /// left.
     #[test]
     fn all_who_can_be_reached_answer_once(
         (size, links) in mesh(),

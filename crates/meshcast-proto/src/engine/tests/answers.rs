@@ -73,8 +73,8 @@ fn many_logs_are_not_held_up_by_a_silent_peer() {
     world.expect_rest();
 }
 
-/// What took too long, or was asked before the link broke and is answered over another connection,
-/// comes when the answer to something else is expected, and says nothing of that.
+/// An answer that took too long, or was requested before the link broke and comes over another
+/// connection, arrives when the answer to something else is expected, and says nothing of that.
 #[test]
 fn an_answer_to_an_earlier_request_is_not_taken_for_that_to_the_last() {
     for seed in 0..20 {
@@ -430,7 +430,7 @@ fn a_peer_that_goes_frees_what_waited_for_it() {
     world.expect_rest();
 }
 
-/// What it was asked for came by gossip, so that nothing waits for its answer but its places.
+/// The requested frame came by gossip, so that nothing waits for its answer but its places.
 #[test]
 fn a_silent_peer_gets_its_places_back() {
     let mut world = World::new(6, &Config::default(), 1);

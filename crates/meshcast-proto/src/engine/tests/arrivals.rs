@@ -43,8 +43,8 @@ fn what_gossip_loses_is_a_repair_by_whoever_was_asked() {
     assert_eq!(routes(&world, 1)[1], (range(2, 2), Via::Gossip, Some(0)));
 }
 
-/// 2 opens the channel when 0 is gone, and is given by 1 what was posted before. What it misses
-/// later is no history.
+/// 2 opens the channel when 0 is gone, and is given by 1 what was posted before. Later gaps are no
+/// history.
 #[test]
 fn what_was_posted_before_the_channel_was_open_is_history() {
     let mut world = World::new(3, &Config::default(), 1);
@@ -66,7 +66,7 @@ fn what_was_posted_before_the_channel_was_open_is_history() {
     assert_eq!(routes(&world, 2)[1], (range(4, 4), Via::Repair, Some(0)));
 }
 
-/// Who gave it is only remembered if that was its sender.
+/// The peer that gave it is only remembered if that was its sender.
 #[test]
 fn what_is_read_from_the_history_says_how_it_came_then() {
     let mut world = connected(3);

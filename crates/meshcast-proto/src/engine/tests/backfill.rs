@@ -1,4 +1,4 @@
-//! What the engine says of what was before.
+//! Reports of the engine on earlier messages.
 
 use super::{
     super::*,
@@ -30,7 +30,7 @@ fn look_back(world: &mut World, who: usize, since: Since) -> u64 {
     id
 }
 
-/// What a look back brought of a sender: what is kept, and what could not be fetched.
+/// The result of a backfill of a sender: what is kept, and what could not be fetched.
 fn brought(
     world: &World,
     who: usize,
@@ -261,7 +261,7 @@ fn behind() -> World {
     world
 }
 
-/// How long it takes until a look back is over.
+/// The time that a backfill takes.
 fn lasts(world: &mut World, who: usize, id: u64) -> Duration {
     let begun = world.now;
     while !world.nodes[who].past.contains_key(&id) {
@@ -288,7 +288,7 @@ fn what_does_not_come_holds_up_a_look_back_for_a_second() {
     let id = look_back(&mut world, 1, ALL);
     assert_eq!(lasts(&mut world, 1, id), Duration::from_secs(1));
     assert_eq!(world.story(1, 0), []);
-    // What comes later nobody waits for who has not come yet.
+    // Nobody waits for messages of those who have not come yet.
     let mut world = behind();
     let id = look_back(&mut world, 1, ALL);
     let end = world.now + Duration::from_millis(950);
@@ -309,7 +309,7 @@ fn what_is_not_answered_or_nobody_has_is_not_waited_for_longer_than_five_seconds
     look_back(&mut world, 2, Since::Last(30));
     world.run(Duration::from_millis(4_900));
     assert_eq!(world.nodes[2].backfilled, 0);
-    // Who comes meanwhile has as long.
+    // A peer that comes meanwhile has as long.
     let later = look_back(&mut world, 2, Since::Last(35));
     world.run(Duration::from_millis(100));
     assert_eq!(world.nodes[2].backfilled, 1);
@@ -523,7 +523,7 @@ fn what_peers_say_they_keep_and_do_not_give_is_named() {
         world.run_secs(5);
         assert_eq!(brought(&world, 3, id, 0), Some((None, Some(range(1, 3)))));
     }
-    // What they deny when they are asked is lost, and was wanted as far as it is kept.
+    // Numbers that they deny when they are asked are lost, and were wanted as far as they are kept.
     let mut world = kept_by_two(4);
     world.tamper = Box::new(|_, to, message| match message {
         SyncMessage::Frames(frames) if to == 3 => {
@@ -573,8 +573,8 @@ fn what_others_keep_of_a_sender_that_says_nothing_is_heard() {
     assert_eq!(world.story(3, 0), [Event::Values(range(4, 4))]);
 }
 
-/// A peer that began where the sender was then does not know what was before; one that comes
-/// later does. Who looks back hears all of it once, be it from before or because it was due.
+/// A peer that began where the sender was then does not know what was before; one that comes later
+/// does. A late reader hears all of it once, be it from before or because it was due.
 #[test]
 fn where_a_log_begins_lower_after_all_who_looked_back_hears_nothing_twice() {
     let mut world = World::new(4, &Config::default(), 1);
@@ -726,7 +726,7 @@ fn of_a_sender_that_said_nothing_since_the_channel_was_opened_the_last_is_heard_
     }
 }
 
-/// What a reader was given from before must not come again as something new.
+/// Backfill that a reader was given must not come again as something new.
 #[test]
 fn a_beginning_stands_once_somebody_was_given_what_is_before_it() {
     let mut world = late(10, 0, &Config::default());
@@ -825,7 +825,7 @@ fn whoever_looks_back_hears_what_those_keep_that_it_is_connected_to() {
             let Some((first, newest)) = keepers.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else {
                 continue;
             };
-            // What was posted a moment before it opened may be due anyway.
+            // A message posted a moment before it opened may be due anyway.
             let wanted = newest.get().saturating_sub(last - 1).max(first.get());
             let (kept, unfetched) = brought(&world, late, id, of).expect("it ended");
             assert_eq!(unfetched, None, "seed {seed}: {of}");
@@ -848,7 +848,7 @@ fn whoever_looks_back_hears_what_those_keep_that_it_is_connected_to() {
     }
 }
 
-/// What a look back says of a sender: what is kept, and what nobody keeps any more.
+/// The report of a backfill on a sender: what is kept, and what nobody keeps any more.
 fn kept_and_gone(
     world: &World,
     who: usize,
@@ -916,7 +916,7 @@ fn of_numbers_that_are_asked_for_those_that_nobody_keeps_are_named() {
     assert_eq!(world.story(2, 0), [Event::Values(range(first, 100))]);
 }
 
-/// Who has said nothing in five seconds keeps perhaps something, and is counted.
+/// A peer that has said nothing in five seconds keeps perhaps something, and is counted.
 #[test]
 fn a_look_back_says_how_many_members_have_told_nothing_by_then() {
     let mut world = late(3, 3, &Config::default());

@@ -1,4 +1,4 @@
-//! Where a log begins, and what that means for peers who began earlier.
+//! Beginnings of logs, and what they mean for peers who began earlier.
 
 use std::{
     cell::{Cell, RefCell},
@@ -51,7 +51,7 @@ fn a_first_frame_that_one_has_comes_to_all_who_heard_only_the_second() {
     world.expect_everything();
 }
 
-/// What was posted before is no part of it, also if the sender goes before it could say so.
+/// Earlier posts are no part of it, also if the sender goes before it could say so.
 #[test]
 fn a_sender_that_had_posted_before_the_opening_begins_where_it_is_heard() {
     let mut world = connected(2);
@@ -176,7 +176,8 @@ fn what_is_lacking_is_fetched_over_several_who_never_wanted_it() {
     world.expect_rest();
 }
 
-/// Whoever came later is no proof that it is lost: the sender is given the time to be found again.
+/// A peer that came later is no proof that it is lost: the sender is given the time to be found
+/// again.
 #[test]
 fn what_only_a_late_peer_lacks_is_waited_for_until_all_may_be_back() {
     for comes_back in [true, false] {
@@ -197,7 +198,7 @@ fn what_only_a_late_peer_lacks_is_waited_for_until_all_may_be_back() {
     }
 }
 
-/// Whoever wanted it got it elsewhere, before the answer is there.
+/// The peer that wanted it got it elsewhere, before the answer is there.
 #[test]
 fn what_was_fetched_for_a_peer_and_comes_late_is_not_due_here() {
     let (sender, keeper, late, wants) = (0, 1, 2, 3);

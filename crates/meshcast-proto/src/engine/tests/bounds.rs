@@ -1,4 +1,4 @@
-//! What one member costs the others when places or memory run out.
+//! The cost of one member to the others when places or memory run out.
 
 use super::{
     super::*,
@@ -85,7 +85,7 @@ fn a_member_of_many_senders_gives_up_before_one_with_a_larger_window() {
     );
 }
 
-/// What cannot be refused, as a queue or a mark, may be over the budget.
+/// Memory that cannot be refused, as a queue or a mark, may be over the budget.
 #[test]
 fn when_memory_runs_out_frames_go_of_whoever_takes_the_most_of_all() {
     let mut listener = Listener::new(config(), 1);
@@ -256,7 +256,7 @@ fn a_log_that_finds_no_room_is_reported_also_if_it_was_fetched() {
     let rest = (budget.limit() - budget.used()) / 2;
     budget.charge(payer, rest);
     world.audits = false;
-    // What is posted meanwhile comes by no gossip, and each digest tells of it.
+    // Posts meanwhile come by no gossip, and each digest tells of them.
     world.forwards = false;
     world.connect(1, 2);
     for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! Whatever happens to gossip and links: in the end everybody has everything.
+//! Convergence: after any faults of gossip and links, in the end everybody has everything.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What it costs to tell each other what there is, with ten thousand logs.
+//! The cost of telling each other what there is, with ten thousand logs.
 
 use std::collections::VecDeque;
 
@@ -126,7 +126,7 @@ fn ten_thousand_logs_cost_nothing_while_nothing_changes_and_one_message_when_one
 
     pair.post(7);
     pair.run_secs(5);
-    // What is new, the request, the frame, and both say that they have it: whatever else there is.
+    // A report of news, the request, the frame, and both acknowledgements: whatever else there is.
     let (messages, bytes) = pair.said;
     assert!(
         messages <= 6 && bytes <= 1_000,

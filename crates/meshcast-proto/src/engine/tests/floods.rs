@@ -165,7 +165,7 @@ fn who_opens_a_channel_again_and_again_is_told_of_it_at_a_rate() {
     victim.run(Duration::from_secs(2));
     let told: usize = (0..512).map(|_| victim.say(1, open())).sum();
     assert!(told <= LOGS + SyncMessage::MAX_LOGS, "{told} at once");
-    // What it asked for 512 times it gets once more.
+    // It gets once more what it asked for 512 times.
     let told = told + victim.run(Duration::from_secs(10));
     assert!(told <= 3 * LOGS, "{told} in all");
     assert!(told >= LOGS, "{told} in all");
@@ -201,7 +201,7 @@ fn a_channel_of_more_logs_than_fit_a_message_is_told_when_the_last_is() {
         .iter()
         .map(|answer| (answer.opening, answer.more))
         .collect();
-    // What changes afterwards may be as much again.
+    // Later changes may be as much again.
     let answer = [(1, true), (1, true), (1, true), (1, false)];
     assert!(more.starts_with(&answer), "{more:?}");
 }

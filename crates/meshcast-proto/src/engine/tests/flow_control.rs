@@ -20,7 +20,7 @@ fn post_freely(world: &mut World, who: usize) -> usize {
     posted
 }
 
-/// What a node says is lost from now on, until the switch is turned.
+/// Messages of a node are lost from now on, until the switch is turned.
 fn silence(world: &mut World, who: usize) -> Rc<Cell<bool>> {
     let silent = Rc::new(Cell::new(true));
     let switch = Rc::clone(&silent);

@@ -1,9 +1,9 @@
-//! Who hands on what: how many copies come, and how late what a link withholds.
+//! Forwarding: how many copies come, and how late what a link withholds.
 
 use super::{world::*, *};
 use crate::bounds::{INTEREST_BYTES, Payer};
 
-/// How long each of the next posts of a sender took to come to another.
+/// The delay of each of the next posts of a sender to another.
 fn delays(
     world: &mut World,
     (of, to): (usize, usize),
@@ -268,7 +268,8 @@ fn who_is_passed_over_since_it_comes_late_by_everything_itself_is_not_found_mute
     }
 }
 
-/// Who answers in place of one that hands on nothing is named from then on, and did nothing wrong.
+/// A peer that answers in place of one that hands on nothing is named from then on, and did nothing
+/// wrong.
 #[test]
 fn what_one_withheld_is_not_held_against_the_one_that_takes_its_place() {
     let mut world = linked(4, [(0, 1), (0, 2), (1, 3), (2, 3)]);

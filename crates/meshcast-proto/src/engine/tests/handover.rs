@@ -1,4 +1,4 @@
-//! What was posted here and nobody has.
+//! Posts of this node that nobody has.
 
 use super::{
     super::*,
@@ -6,7 +6,7 @@ use super::{
     world::{ANSWERS, World, connected, sender},
 };
 
-/// How many numbers of a node's nobody has, as far as it knows.
+/// The count of a node's numbers that nobody has, as far as it knows.
 fn undelivered(world: &World, who: usize) -> u64 {
     let left = world.nodes[who].engine.undelivered();
     left.map(|(_, left)| left.seqs).sum()

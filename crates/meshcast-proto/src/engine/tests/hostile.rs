@@ -67,7 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// What each of these senders ever signed: which bytes under which number.
 type Signed = BTreeSet<(Sender, ChannelName, Seq, Bytes)>;
 
-/// Where each log is, as a channel object sees it that was opened after the last close.
+/// The position of each log, as a channel object sees it that was opened after the last close.
 #[derive(Default)]
 struct Reader {
     next: BTreeMap<(Sender, ChannelName), Option<Seq>>,

@@ -117,7 +117,7 @@ impl Listener {
         self.engine.logs.at_rest()
     }
 
-    /// What came from a sender on channel 0 since the last call: numbers, and why if they were
+    /// The arrivals from a sender on channel 0 since the last call: numbers, and why if they were
     /// missed.
     #[track_caller]
     pub(super) fn expect(&mut self, who: usize, expected: &[(SeqRange, Option<GapReason>)]) {

@@ -86,7 +86,7 @@ fn good_network() -> impl Strategy<Value = Vec<Copies>> {
     prop::collection::vec(copies, 1..24)
 }
 
-/// What was posted and what arrived, as plain lists.
+/// Posts and arrivals, as plain lists.
 #[derive(Default)]
 struct Model {
     /// By the first number of each value.

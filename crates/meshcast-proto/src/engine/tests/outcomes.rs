@@ -1,4 +1,4 @@
-//! What the engine returns, and whose gossip it finds not to arrive.
+//! The outcomes that the engine returns, and whose gossip it finds not to arrive.
 
 use super::*;
 

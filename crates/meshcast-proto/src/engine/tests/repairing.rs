@@ -186,7 +186,7 @@ fn posts_in_the_millisecond_of_opening_are_not_lost() {
     world.run(Duration::from_micros(100_900));
     world.connect(0, 1);
     world.run(LATENCY);
-    // What was posted while the word of the opening travelled is the same to both.
+    // A message posted while the word of the opening travelled is the same to both.
     world.run_secs(2);
     assert_eq!(world.story(1, 0), [Event::Values(range(1, 1))]);
 }

@@ -1,4 +1,4 @@
-//! What one says of another: of use where it is true, and harmless where it is not.
+//! Reports of one about another: of use where they are true, and harmless where they are not.
 
 use std::{cell::Cell, rc::Rc};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{conduct::Offence, log::GapReason};
 
-/// What a liar says of a sender: that it has these numbers, up to before `next`.
+/// The report of a liar on a sender: that it has these numbers, up to before `next`.
 fn claim(of: usize, oldest: u64, next: u64) -> Holding {
     let seq = |n| Seq::new(n).expect("not 0");
     Holding {
@@ -77,7 +77,7 @@ fn a_log_with_frames_makes_way_for_no_reported_log_however_many_there_are() {
         }
         world.post(0, 2);
         world.run_secs(1);
-        // What is posted next does not arrive, something later does, and the sender is cut off.
+        // The next post does not arrive, something later does, and the sender is cut off.
         world.silent.insert((0, 2));
         world.post(0, 2);
         world.run(LATENCY);
@@ -273,7 +273,7 @@ fn a_number_that_only_a_liar_knows_makes_nobody_deaf() {
     }
 }
 
-/// What is said of other senders pushes out what is said of this one, which is not remembered.
+/// Reports on other senders push out the report on this one, which is not remembered.
 #[test]
 fn a_number_that_only_a_liar_knows_makes_nobody_deaf_when_it_was_forgotten_either() {
     let config = Config {
@@ -337,7 +337,7 @@ fn numbers_that_nobody_can_show_are_no_gap() {
     );
 }
 
-/// How a peer gets around giving what it says it has.
+/// The ways in which a peer withholds what it says it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Excuse {
     /// It says nothing any more, and its link stays.
@@ -350,8 +350,8 @@ enum Excuse {
     MovingOldest,
 }
 
-/// What nobody keeps is lost after 2 s; and not much later where somebody says that it has it and
-/// never gives it.
+/// A number that nobody keeps is lost after 2 s; and not much later where somebody says that it has
+/// it and never gives it.
 #[test]
 fn a_claim_that_is_not_honoured_holds_up_a_gap_for_a_bounded_time() {
     use Excuse::{Empty, Garbage, Later, MovingOldest, Mute, Silence};
@@ -438,7 +438,7 @@ fn a_claim_that_is_not_honoured_holds_up_a_gap_for_a_bounded_time() {
         world.run_secs(600);
         let requests = world.counters(2).requests - before;
         assert!(requests < 100, "{excuse:?}: {requests}");
-        // What is posted still comes, by whoever has it.
+        // Posts still come, by whoever has them.
         world.post(0, 1);
         world.run_secs(5);
         assert_eq!(
@@ -484,7 +484,7 @@ fn who_acknowledges_on_a_channel_that_was_forgotten_does_nothing_wrong() {
     world.nodes[0].engine.logs.audit();
 }
 
-/// What one has it has, whatever it says later: nobody is told of it twice.
+/// A number that a node has stays, whatever others say later: nobody is told of it twice.
 #[test]
 fn nobody_takes_an_acknowledgement_back() {
     let mut world = with_liar(2, 1);
@@ -529,8 +529,8 @@ fn makes_old(world: &mut World, liar: usize) {
     });
 }
 
-/// Who came before anything was posted is told that it was posted before that, by one of two that
-/// have it.
+/// A node that came before anything was posted is told that it was posted before that, by one of
+/// two that have it.
 #[test]
 fn a_false_age_does_not_make_a_log_begin_later_than_others_say() {
     for seed in 0..16 {

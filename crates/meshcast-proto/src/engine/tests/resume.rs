@@ -1,4 +1,4 @@
-//! What the engine says to readers that go on where they stopped, perhaps at another member.
+//! Reports of the engine to readers that resume where they stopped, perhaps at another member.
 
 use super::{
     super::*,
@@ -77,7 +77,7 @@ fn a_reader_that_goes_on_is_given_what_follows_and_nothing_below_is_asked_for() 
             .history()
             .oldest(&channel(0), sender(0));
         assert_eq!(oldest, Seq::new(8));
-        // Whoever has read all waits for what follows; whoever names nobody wants all.
+        // A reader that has read all waits for what follows; a cursor without senders wants all.
         let (all, none) = (
             resume(&mut world, 2, &at(0, 10)),
             resume(&mut world, 2, &Arc::default()),
@@ -195,7 +195,7 @@ fn a_node_that_has_just_started_waits_for_its_peers() {
     let past = brought(&world, 2, id, 0).expect("it is kept");
     let kept = past.kept.expect("some of it");
     assert_eq!(kept.first(), Seq::new(5).expect("not zero"));
-    // What was posted right before the channel was opened is delivered as it comes.
+    // Messages posted right before the channel was opened are delivered as they come.
     let live = world.seen(2, 0).first().map(Event::seqs);
     assert!(live.is_none_or(|live| live.first() <= kept.last().next()));
 }
@@ -278,7 +278,7 @@ fn whoever_goes_on_at_another_member_misses_what_nobody_keeps_and_nothing_else()
                 named.max(first) <= from && from <= named.max(later),
                 "{context}"
             );
-            // What was read, what is gone, what is kept and what is due follow on each other.
+            // The ranges that were read, are gone, are kept and are due follow on each other.
             let gone = resumption.gone.map_or(named, |gone| {
                 assert_eq!(Some(gone.first()), read.map(Seq::next), "{context}");
                 gone.last().next()

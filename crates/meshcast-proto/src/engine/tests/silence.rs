@@ -126,7 +126,7 @@ fn who_is_the_only_one_to_have_it_is_asked_however_slow_it_is() {
     );
 }
 
-/// How long each of the next posts took to come to the last node.
+/// The delay of each of the next posts to the last node.
 fn delays(world: &mut World, posts: u64, every: Duration) -> Vec<Duration> {
     let last = world.nodes.len() - 1;
     let one = |world: &mut World| {

@@ -1,6 +1,6 @@
 //! Several engines in one virtual time: links that carry messages in order or break, and gossip
-//! that loses as much as it is told to. Whatever comes out is checked at once: in order, once, and
-//! as it was posted.
+//! that loses as much as it is told to. Every output is checked at once: in order, once, and as it
+//! was posted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,7 +65,7 @@ pub(super) struct World {
 
 pub(super) struct Node {
     pub(super) engine: Engine,
-    /// What its clock showed when that of the world showed zero.
+    /// The reading of its clock when that of the world showed zero.
     offset: Duration,
     alive: bool,
     gossip: BTreeSet<FrameId>,
@@ -73,19 +73,19 @@ pub(super) struct Node {
     pub(super) seen: BTreeMap<usize, Vec<Event>>,
     /// How each delivery came: of whom, which way, from whom.
     pub(super) arrivals: Vec<(usize, SeqRange, Via, Option<usize>)>,
-    /// How often it was told that there is room again.
+    /// The number of times that it was told that there is room again.
     pub(super) writable: u32,
     /// How often a look back ended.
     pub(super) backfilled: usize,
     /// What it brought, by its id.
     pub(super) past: BTreeMap<u64, Vec<Backlog>>,
-    /// How many peers had told nothing when it ended, by its id.
+    /// The number of peers that had told nothing when it ended, by its id.
     pub(super) untold: BTreeMap<u64, usize>,
     /// Its peers that lag.
     pub(super) lagging: BTreeSet<usize>,
-    /// What it says that its peers did.
+    /// The offences that it reports of its peers.
     pub(super) offences: Vec<(usize, Offence)>,
-    /// Whose gossip it says does not arrive, and when.
+    /// The peers whose gossip it reports as mute, and when.
     pub(super) muted: Vec<(usize, Duration)>,
     /// The senders of logs that found no room.
     pub(super) without_room: Vec<usize>,
@@ -171,7 +171,7 @@ impl World {
         self.drain(who);
     }
 
-    /// What was seen is forgotten as well: the next to open is another channel object.
+    /// Earlier arrivals are forgotten as well: the next to open is another channel object.
     pub(super) fn close(&mut self, who: usize) {
         self.nodes[who].engine.handle_close(&channel(0));
         self.drain(who);
@@ -217,7 +217,7 @@ impl World {
         self.links.contains_key(&(a.min(b), a.max(b)))
     }
 
-    /// What is under way is lost.
+    /// Messages under way are lost.
     pub(super) fn cut(&mut self, a: usize, b: usize) {
         if self.links.remove(&(a.min(b), a.max(b))).is_none() {
             return;

@@ -13,7 +13,7 @@ struct Way {
     acked_every: usize,
 }
 
-/// What a sender saw that always had something to send.
+/// The observations of a sender that always had something to send.
 #[derive(Debug)]
 struct Seen {
     /// Bytes a second that arrived.

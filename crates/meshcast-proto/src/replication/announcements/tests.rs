@@ -70,7 +70,7 @@ fn what_changes_is_told_in_its_turn_and_nothing_that_was_told_is_told_again() {
     assert_eq!(announcements.first(who(0)), Some((name(0), 11)));
     announcements.told_upto(who(0), None);
     assert_eq!(announcements.first(who(0)), Some((name(1), 12)));
-    // Who opens it is told everything.
+    // A peer that opens it is told everything.
     announcements.add(who(0), &name(1));
     assert_eq!(announcements.first(who(0)), Some((name(1), 0)));
 }

@@ -1,4 +1,5 @@
-//! What peers say that they have of a log, how far that is believed, and who of them keeps up.
+//! The claims of peers to have something of a log, how far they are believed, and who of them keeps
+//! up.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -40,7 +41,7 @@ struct Holder {
     /// There were so many that what it says it has counts no more, until it gives something, but
     /// for a try now and then.
     discredited: bool,
-    /// What it denied last of what it says it has.
+    /// The number that it denied last of those it claims to have.
     denied: Option<Seq>,
     failures: u32,
     not_before: Time,
@@ -75,7 +76,7 @@ pub(crate) struct Answer {
     pub(crate) heard: Time,
 }
 
-/// What a peer says it has of a log.
+/// A peer's claim to have something of a log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Claim<'a> {
     pub(crate) peer: Sender,
@@ -168,7 +169,8 @@ impl Holders {
             .min_by_key(|(peer, hops)| (!listens(*peer), *hops, order(*peer)))
     }
 
-    /// How a peer comes by a frame that ends with this number; `None` if it has not told.
+    /// The route by which a peer gets a frame that ends with this number; `None` if it has not
+    /// told.
     pub(crate) fn route(&self, peer: Sender, last: Seq) -> Option<Route> {
         let holder = self.peers.get(&peer)?;
         // It has that one.
@@ -228,8 +230,8 @@ impl Holders {
         highest?.previous()
     }
 
-    /// What peers but the sender say of numbers from `first` on counts no more, until they say
-    /// something else.
+    /// Reports of peers other than the sender on numbers from `first` on count no more, until they
+    /// say something else.
     pub(super) fn dismiss(&mut self, first: Seq, sender: Sender) {
         for (peer, holder) in &mut self.peers {
             holder.dismissed |= *peer != sender && first < holder.next;
@@ -251,8 +253,8 @@ impl Holders {
         SeqRange::new(seqs.first(), last).unwrap_or(seqs)
     }
 
-    /// Whom to ask for which of these numbers, or when there will be somebody; `None` if nobody
-    /// says that it has any who is not being asked.
+    /// The peer to ask, and for which of these numbers, or when there will be one; `None` if nobody
+    /// else claims to have any.
     ///
     /// While somebody is, only the lowest numbers are asked for. Beside a request that is slow it
     /// is the first alone, of a peer that answers soon and has room: if the slow one answers after
@@ -279,8 +281,8 @@ impl Holders {
                 && (!is_beside || seqs.first() == lowest)
                 && (!hedges || peers.may_hedge(*peer, now))
         });
-        // Who was late or did not help, or has enough to do, is asked when nobody else can be. Of
-        // the first, one that is slow counts no less than one that gave nothing.
+        // A peer that was late or did not help, or has enough to do, is asked when nobody else can
+        // be. Of the first, one that is slow counts no less than one that gave nothing.
         let demerits = |(peer, holder, seqs): &(Sender, &Holder, SeqRange)| {
             (
                 seqs.first() != lowest,
@@ -500,22 +502,22 @@ impl Holder {
     }
 }
 
-/// Who is further away from a sender knows no way to it: two that have lost theirs would tell each
+/// A peer further away from a sender knows no way to it: two that have lost theirs would tell each
 /// other of longer and longer ones.
 const MAX_HOPS: u8 = 16;
 
-/// How soon the same peer is asked again after it did not help; doubled with each failure.
+/// The delay before the same peer is asked again after it did not help; doubled with each failure.
 pub(super) const RETRY: Duration = Duration::from_millis(250);
 
-/// What a peer says it has counts no more when it did not give it so often in a row, over so long,
-/// and said other things each time. The first of two ways to be wrong is to give up what it has: a
-/// link that brings what it says and not what it is asked may last a minute, so it is asked six
-/// times with growing pauses, an answer that comes late counts as one, and a time of silence begins
-/// the count anew. The other is to wait for what never comes.
+/// A claim counts no more when the peer did not honour it so often in a row, over so long, and said
+/// other things each time. The first of two ways to be wrong is to give up what it has: a link that
+/// brings what it says and not what it is asked may last a minute, so it is asked six times with
+/// growing pauses, an answer that comes late counts as one, and a time of silence begins the count
+/// anew. The other is to wait for what never comes.
 pub(super) const CLAIM_TRIES: u32 = 6;
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Whatever it says meanwhile: a link that is silent is given up long before.
+/// Its messages meanwhile do not matter: a link that is silent is given up long before.
 const SILENT_CLAIM_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// How soon it is tried again.

@@ -84,7 +84,7 @@ impl Hole {
     /// The number below which all have gone past this one whose word counts, and when that has been
     /// so for long enough; `None` if somebody has not.
     ///
-    /// Whoever has not told what it has may have it too, for [`TELL_TIMEOUT`]. A sender that is
+    /// A peer that has not told what it has may have it too, for [`TELL_TIMEOUT`]. A sender that is
     /// connected and does not tell is no more there than one that is gone: its words may be cut
     /// off, one way.
     fn passed(
@@ -114,7 +114,7 @@ impl Hole {
             |peer: Sender| now < *self.silent.entry(peer).or_insert(now) + TELL_TIMEOUT;
         let mut all: Option<(Seq, Time)> = None;
         for (peer, interest) in around.peers.interests(around.channel) {
-            // What it told found no room: it cannot be asked, whatever it has.
+            // Its reports found no room: it cannot be asked, whatever it has.
             let is_unknown = interest.is_unknown && !holders.contains(peer);
             let is_waited_for = interest.open.is_some() && !is_unknown;
             if !is_waited_for && (interest.has_told() && !is_unknown || !will_tell(peer)) {
@@ -130,10 +130,10 @@ impl Hole {
     }
 }
 
-/// How long it may take until everybody is back who can be reached, when those who are there have
-/// only come lately: a member that was lost is dialled again every 18 s at least.
+/// The time until everybody is back who can be reached, when those who are there have only come
+/// lately: a member that was lost is dialled again every 18 s at least.
 const COME_BACK: Duration = Duration::from_secs(20);
 
-/// How long a peer is waited for that does not tell what it has. Far above what an answer takes, so
-/// that only one that will never tell is passed over.
+/// The time that a peer is waited for that does not tell what it has. Far above what an answer
+/// takes, so that only one that will never tell is passed over.
 const TELL_TIMEOUT: Duration = Duration::from_secs(10);

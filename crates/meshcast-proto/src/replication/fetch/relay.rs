@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use super::{Context, holders::Holders};
 use crate::wire::{Sender, Seq, SeqRange, Time};
 
-/// What peers want that is from before this node began.
+/// Numbers from before this node began that peers want.
 #[derive(Debug)]
 pub(super) struct Relay {
     /// What of it is still missing.

@@ -35,8 +35,8 @@ pub(crate) enum Answered {
     Soon(SeqRange),
     /// The same, later.
     InTime(SeqRange),
-    /// A request that was given up. What it brings is of use, but what it lacks says nothing of
-    /// what was asked since.
+    /// A request that was given up. The frames it brings are of use, but what it lacks says nothing
+    /// of what was asked since.
     Late,
 }
 
@@ -55,7 +55,7 @@ impl Requests {
         before.is_some()
     }
 
-    /// Who is being asked: [`MAX_UNDER_WAY`] at most.
+    /// The peers being asked: [`MAX_UNDER_WAY`] at most.
     pub(super) fn asking(&self) -> impl Iterator<Item = Sender> {
         self.out().map(|request| request.peer)
     }

@@ -164,7 +164,7 @@ impl Scene {
         }
     }
 
-    /// Who has not answered in time has its place back.
+    /// A peer that has not answered in time has its place back.
     fn expire(&mut self) {
         while let Some(late) = self.fetch.expire(&self.peers, self.now) {
             self.peers.answered(late.peer);
@@ -211,7 +211,7 @@ impl Scene {
         }
     }
 
-    /// Who was asked answers with these of the numbers.
+    /// The asked peer answers with these of the numbers.
     fn answer(&mut self, upto: u64, came: Option<SeqRange>) {
         let (peer, asked) = self.answered();
         let helped = came.is_some();
@@ -325,7 +325,7 @@ fn beside_a_request_for_a_reported_log_nobody_is_asked() {
     assert_ne!(step, Step::Ask(first, range(3, 5)));
 }
 
-/// Where paths are long for all, a second copy is of no use.
+/// If paths are long for all, a second copy is of no use.
 #[test]
 fn who_was_late_itself_is_not_asked_beside_another() {
     let mut scene = Scene::new(&[1, 2]);
@@ -644,7 +644,7 @@ fn whoever_has_not_told_keeps_the_hope_until_it_does() {
     assert_eq!(scene.step(range(3, 5)), Step::GiveUp(range(3, 5)));
 }
 
-/// What it said of this channel counts, and so does that it said nothing of this log.
+/// Its word on this channel counts, and so does that it said nothing of this log.
 #[test]
 fn whose_word_on_another_channel_found_no_room_is_waited_for_on_this_one() {
     for on in [0, 1].map(channel) {
@@ -654,7 +654,7 @@ fn whose_word_on_another_channel_found_no_room_is_waited_for_on_this_one() {
         scene.peers.ask(who(2), &on, Duration::ZERO, at(0));
         scene.peers.has_answered(who(2), &on);
         scene.peers.note(who(2), &on, false);
-        // What is taken in on a third takes nothing back.
+        // A message on a third channel takes nothing back.
         scene.peers.ask(who(2), &channel(2), Duration::ZERO, at(0));
         scene.peers.note(who(2), &channel(2), true);
         let (waited, step) = scene.next(range(3, 5));
@@ -789,7 +789,7 @@ fn only_so_many_late_answers_are_waited_for() {
     assert_eq!(awaited, (2..=requests).collect::<Vec<_>>());
 }
 
-/// What it says may be cut off although its gossip comes through.
+/// Its session may be cut off although its gossip comes through.
 #[test]
 fn a_sender_that_is_connected_but_never_tells_takes_no_hope_away() {
     let mut scene = Scene::new(&[SENDER, 1]);

@@ -17,7 +17,7 @@ fn seq(n: u64) -> Seq {
     Seq::new(n).expect("not 0")
 }
 
-/// What a peer said: how far it is from the sender, how far it got, and whether this node is the
+/// The word of a peer: how far it is from the sender, how far it got, and whether this node is the
 /// next on its way.
 type Said = (Sender, u8, u64, bool);
 
@@ -44,7 +44,7 @@ fn replica(said: &[Said]) -> Replica {
     replica
 }
 
-/// Who of these peers gets number 5, posted by 0, of node 1, which has it from there.
+/// The peers that get number 5, posted by 0, of node 1, which has it from there.
 fn recipients(said: &[Said], listeners: &[Sender], strangers: bool) -> BTreeSet<Sender> {
     let replica = replica(said);
     let recipients = Recipients {
@@ -85,9 +85,9 @@ fn who_is_served_elsewhere_or_has_it_gets_no_copy_and_who_knows_no_way_does() {
     let listeners = [2, 3, 4, 5, 6].map(peer);
     let all = [4, 5, 6].map(peer).into();
     assert_eq!(recipients(&said, &listeners, true), all);
-    // What was repaired goes to those alone who hear of it through this node.
+    // A repaired frame goes to those alone who hear of it through this node.
     assert_eq!(recipients(&said, &listeners, false), [peer(5)].into());
-    // Who does not listen gets nothing, whatever it said.
+    // A peer that does not listen gets nothing, whatever it said.
     assert_eq!(recipients(&said, &[], true), BTreeSet::new());
 }
 

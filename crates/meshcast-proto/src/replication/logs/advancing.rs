@@ -1,4 +1,4 @@
-//! How logs begin, get further and end.
+//! The life of logs: how they begin, get further and end.
 
 use super::{Batch, Charged, Class, Effects, LogEntry, Logs, ReceivedFrame, subject};
 use crate::{
@@ -89,7 +89,7 @@ impl Logs {
             replica.log.pass(frame.seqs().last(), reported);
         }
         let held = replica.log.reorder().held_bytes();
-        // What is ahead of a hole and finds no room is fetched when it is its turn.
+        // A frame ahead of a hole that finds no room is fetched when it is its turn.
         let room = self.limits.log.max_held_bytes.saturating_sub(held);
         let room = self.budget.room_upto(room, Payer::Member(subject)) + held;
         replica.insert(frame, &member, is_past, room, arrival)
@@ -279,7 +279,7 @@ impl Logs {
             last = Some(peer);
             for is_proven in [true, false] {
                 for _ in 0..TRIES {
-                    // Who is gone is asked for nothing: they turn to others.
+                    // A peer that is gone is asked for nothing: they turn to others.
                     if self.peers.contains(peer) && !self.peers.may_ask(peer, is_proven) {
                         break;
                     }
@@ -324,9 +324,9 @@ impl Logs {
         }
     }
 
-    /// Forgets a log but for where it was. What it holds is given out before. Of one that others
-    /// only told of nothing came that could come again, and where it was is their word: that is not
-    /// remembered, and a tombstone from before stays.
+    /// Forgets a log but for where it was. The frames it holds are given out before. Of one that
+    /// others only told of nothing came that could come again, and where it was is their word: that
+    /// is not remembered, and a tombstone from before stays.
     pub(super) fn forget(&mut self, key: &LogKey, out: &mut Effects) {
         let Some(LogEntry {
             mut replica,
@@ -370,6 +370,6 @@ impl Logs {
     }
 }
 
-/// How many logs at once try to ask a peer that has room for three: most of them may have turned to
-/// somebody else, or need nothing any more. The rest tries the next time.
+/// The number of logs that try at once to ask a peer that has room for three: most of them may have
+/// turned to somebody else, or need nothing any more. The rest tries the next time.
 const TRIES: usize = 64;

@@ -25,7 +25,7 @@ pub(super) struct AskQueue {
 struct Queues {
     proven: BTreeMap<u64, LogKey>,
     reported: BTreeMap<Subject, BTreeMap<u64, LogKey>>,
-    /// Who told of the reported log whose turn it was last.
+    /// The peer that told of the reported log whose turn it was last.
     last: Option<Subject>,
 }
 

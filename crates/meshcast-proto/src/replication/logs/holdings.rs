@@ -1,4 +1,4 @@
-//! What peers say that they have of logs.
+//! Claims of peers to have something of logs.
 
 use super::{Acked, Effects, LogEntry, Logs, of_channel};
 use crate::{

@@ -1,6 +1,6 @@
-//! Logs that found no room a moment ago. What others tell of one is not taken in for a while: it
-//! would be fetched, checked and thrown away again and again. A frame that comes by gossip is tried
-//! all the same.
+//! Logs that found no room a moment ago. Reports of others on such a log are not taken in for a
+//! while: it would be fetched, checked and thrown away again and again. A frame that comes by
+//! gossip is tried all the same.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -96,7 +96,7 @@ mod tests {
         let mut now = 0;
         for secs in [2, 4, 8, 16, 32, 32] {
             refusals.refused(&key, SUBJECT, at(now));
-            // What comes by gossip meanwhile makes it no longer.
+            // Frames that come by gossip meanwhile make it no longer.
             refusals.refused(&key, SUBJECT, at(now + 1));
             now += secs;
             assert!(refusals.contains(&key, at(now - 1)));

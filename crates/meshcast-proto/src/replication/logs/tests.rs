@@ -193,7 +193,7 @@ fn where_a_log_was_is_remembered_for_as_long_as_what_was_posted_may_come_again()
     assert_eq!(brought(&mut logs, (15, 0), 1, 20), Insert::Duplicate);
     assert_eq!(brought(&mut logs, (15, 0), 4, 20), Insert::Fresh);
     logs.audit();
-    // What another brings finds room, and none of the oldest goes for it.
+    // A log that another brings finds room, and none of the oldest goes for it.
     assert_eq!(brought(&mut logs, (14, 14), 1, 21), Insert::Fresh);
     assert_eq!(brought(&mut logs, (15, 1), 1, 22), Insert::Duplicate);
     logs.audit();
@@ -202,7 +202,7 @@ fn where_a_log_was_is_remembered_for_as_long_as_what_was_posted_may_come_again()
     logs.audit();
 }
 
-/// What is said of the log of somebody: all of it is there.
+/// The report on somebody's log: all of it is there.
 fn holding(of: usize, next: u64) -> Holding {
     Holding {
         sender: key(of).1,
@@ -284,7 +284,7 @@ fn a_log_whose_member_may_have_no_more_is_not_followed_either_if_others_told_of_
     assert_eq!(teller, 0, "it is given back what it was charged with");
     assert!(logs.budget.used() < used);
     logs.audit();
-    // Where it was is remembered, and the other log is still followed.
+    // Its position is remembered, and the other log is still followed.
     assert_eq!(hear(&mut logs, 0, 1, at(5)), Insert::Duplicate);
     assert_eq!(hear(&mut logs, 0, 4, at(6)), Insert::Fresh);
     logs.audit();
@@ -325,7 +325,7 @@ fn what_an_upstream_hands_on_and_finds_no_room_counts_for_it() {
     logs.audit();
 }
 
-/// What is missing of some logs only one peer has, and of others only another.
+/// Only one peer has what is missing of some logs, and only another what is missing of others.
 #[test]
 fn who_does_not_answer_holds_up_nothing_that_others_are_asked_for() {
     const LOGS: usize = 60;

@@ -7,7 +7,7 @@ use crate::wire::Time;
 /// How often a peer was late, and for how long that counts.
 #[derive(Debug, Default)]
 pub(super) struct Lateness {
-    /// How often it was, less how often it was quick since.
+    /// The number of times that it was, less those it was quick since.
     times: u32,
     /// When it was last.
     at: Time,
@@ -32,7 +32,7 @@ impl Lateness {
         }
     }
 
-    /// It has not answered soon. What it was asked at about the same time is one sign.
+    /// It has not answered soon. Requests to it of about the same time are one sign.
     pub(super) fn was_late(&mut self, now: Time) {
         if self.times == 0 || self.at + PROBE < now {
             self.times = (self.times + 1).min(MAX_TIMES);

@@ -116,7 +116,7 @@ fn only_what_answers_the_last_opening_answers_and_what_came_before_is_outdated()
     assert_eq!(peers.hear_have(peer, &name, None, now()), Have::Counts);
 }
 
-/// What an answer waited for with whoever gives it is no delay of the way.
+/// Time that an answer waited with the peer that gives it is no delay of the way.
 #[test]
 fn an_answer_counts_that_took_no_longer_on_the_way_than_was_granted() {
     let (mut peers, name, peer) = (connected(1), channel(0), sender(0));

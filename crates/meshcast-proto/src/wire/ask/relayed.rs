@@ -1,4 +1,4 @@
-//! What members sign so that others can hand it on: a question, and a reply to it.
+//! Messages that members sign so that others can hand them on: a question, and a reply to it.
 
 use std::{fmt, time::Duration};
 
@@ -41,7 +41,7 @@ pub struct Inquiry {
     pub(crate) bytes: Bytes,
 }
 
-/// What an asker says, before it is signed.
+/// The content of a question, before it is signed.
 #[derive(Debug, Clone)]
 pub(crate) struct Query<'a> {
     pub(crate) asker: Sender,

@@ -1,4 +1,4 @@
-//! How it travels what a node has: a sender is named once, and by its place for each log.
+//! The wire form of what a node has: a sender is named once, and by its place for each log.
 
 use std::{collections::BTreeMap, time::Duration};
 

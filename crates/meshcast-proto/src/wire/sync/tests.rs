@@ -491,7 +491,7 @@ fn frames_share_the_bytes_they_came_in() {
     }
 }
 
-/// Whoever opened a moment ago would otherwise ask for less than since then.
+/// A node that opened a moment ago would otherwise ask for less than since then.
 #[test]
 fn part_of_a_millisecond_of_waiting_counts_as_a_whole_one() {
     let opened = |since| Opened {

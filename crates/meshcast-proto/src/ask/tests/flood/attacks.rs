@@ -62,7 +62,7 @@ fn says(asks: &mut Asks, from: usize, message: AskMessage, now: u64) -> Vec<AskO
     drain(asks)
 }
 
-/// What it says and wants until then.
+/// Its messages and requests until then.
 fn until(asks: &mut Asks, then: u64) -> Vec<AskOutput> {
     let mut outputs = drain(asks);
     while let Some(due) = asks.poll_timeout().filter(|due| *due <= at(then)) {
@@ -73,7 +73,7 @@ fn until(asks: &mut Asks, then: u64) -> Vec<AskOutput> {
     outputs
 }
 
-/// What the handler of this node does at last with each question that it was given.
+/// The last act of this node's handler for each question that it was given.
 fn handled(asks: &mut Asks, outputs: &[AskOutput], now: u64) {
     for output in outputs {
         if let AskOutput::Asked(asked) = output {

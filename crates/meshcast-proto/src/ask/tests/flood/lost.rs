@@ -1,4 +1,4 @@
-//! What is told when a question or an answer was lost, or is not believed.
+//! Reports of questions and answers that were lost, or are not believed.
 
 use super::*;
 use crate::{

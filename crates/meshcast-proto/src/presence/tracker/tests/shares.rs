@@ -1,4 +1,4 @@
-//! What peers may make a node do, and what becomes of the rest.
+//! The work that peers may make a node do, and what becomes of the rest.
 
 use super::{
     super::{super::link::Shares, *},
@@ -10,8 +10,8 @@ use crate::bounds::Rate;
 /// A record a second, and four at once.
 const FEW: Rate = Rate::every(Duration::from_secs(1), 4);
 
-/// Nobody does wrong who gives what it was asked for, or asks for what it lacks. What there is no
-/// share for is counted, and made up for.
+/// Nobody does wrong who gives what it was asked for, or asks for what it lacks. Records without a
+/// share are counted, and made up for.
 #[test]
 fn whoever_has_much_to_catch_up_with_is_not_blamed_nor_is_who_gives_it() {
     for shares in [
@@ -50,13 +50,13 @@ fn all_channels_are_compared_however_few_at_once() {
     world.connect(0, 1);
     (0..3).for_each(|n| world.watch_all(n));
     world.run(secs(2));
-    // Who comes later is told by the one between what was said before.
+    // A later node is told by the one between what was said before.
     world.connect(1, 2);
     let took = world.run_until(secs(60), World::is_equal);
     assert!(took < secs(10), "{took:?}");
 }
 
-/// What is looked for costs as much as what is found.
+/// A search costs as much as a find.
 #[test]
 fn who_asks_for_records_that_nobody_has_uses_up_its_share() {
     let shares = Shares {

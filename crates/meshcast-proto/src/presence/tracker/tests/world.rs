@@ -1,5 +1,5 @@
 //! Several trackers in one virtual time: links that carry messages in order, break, or fall silent.
-//! What each reports is checked at once against what it shows.
+//! Each report is checked at once against what its node shows.
 
 mod node;
 
@@ -21,7 +21,7 @@ const LATENCY: Duration = Duration::from_millis(30);
 /// As drivers do it: nothing is heard for so long that the link is closed.
 const DEAD: Duration = Duration::from_millis(4_500);
 
-/// What the wall clock shows when the world begins.
+/// The wall clock at the beginning of the world.
 pub(super) const BEGAN: WallTime = WallTime::from_unix_millis(1_767_225_600_000);
 
 const STEP: Duration = Duration::from_millis(10);
@@ -429,7 +429,7 @@ impl World {
         }
     }
 
-    /// What drivers do: they hear something of each peer that is there, and close dead links.
+    /// The work of drivers: they hear something of each peer that is there, and close dead links.
     fn keep_alive(&mut self) {
         if !self.now.as_millis().is_multiple_of(500) {
             return;
@@ -510,8 +510,8 @@ impl World {
         BEGAN + self.now
     }
 
-    /// Who is to be seen from a node in the end: whoever has the channel open and is connected to
-    /// it by others that do.
+    /// The members that a node is to see in the end: those that have the channel open and are
+    /// connected to it by others that do.
     pub(super) fn expected(&self, at: usize, n: usize) -> BTreeMap<Sender, Option<Bytes>> {
         let (mut found, mut next) = (BTreeSet::from([n]), vec![n]);
         while let Some(on) = next.pop() {

@@ -1,4 +1,4 @@
-//! Whatever peers say and do, each step makes sense.
+//! For any words and acts of peers, each step makes sense.
 
 use proptest::prelude::*;
 
@@ -38,8 +38,8 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    /// Whatever happens: it never waits for a time that has come, asks only who is there and has it
-    /// for what is missing, gives up only from below and not before its time, and in the end always
+    /// In any case it never waits for a time that has come, asks only who is there and has it for
+    /// what is missing, gives up only from below and not before its time, and in the end always
     /// does one of the two.
     #[test]
     fn each_step_makes_sense(acts in prop::collection::vec(act(), 1..80), seed in any::<u64>()) {

@@ -196,8 +196,8 @@ fn nothing_is_built_that_would_not_be_read() {
 }
 
 /// The bodies that are decoded hold borrowed slices, arrays and numbers, so there is nothing to
-/// allocate for; a list would be limited by bincode itself. What is left to show is that the claim
-/// is refused.
+/// allocate for; a list would be limited by bincode itself. It remains to show that the claim is
+/// refused.
 #[test]
 fn claimed_gigabytes_are_refused() {
     for claim in [1 << 20, 1 << 32, 1 << 40, u64::MAX] {

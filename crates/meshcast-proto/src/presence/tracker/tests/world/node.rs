@@ -20,7 +20,7 @@ pub(in super::super) struct Node {
     /// The channels, all open at first.
     pub(in super::super) spots: Vec<Spot>,
     pub(in super::super) offences: Vec<(Sender, Offence)>,
-    /// What its clock showed when that of the world showed zero.
+    /// The reading of its clock when that of the world showed zero.
     pub(super) offset: Duration,
 }
 
@@ -34,7 +34,7 @@ pub(in super::super) struct Spot {
     /// What those who watch saw.
     pub(in super::super) seen: BTreeMap<Sender, Presence>,
     pub(in super::super) changes: Vec<(Duration, PresenceChange)>,
-    /// Who of its peers has told that it is open.
+    /// The peers that have told that it is open.
     pub(super) told: BTreeSet<usize>,
 }
 
@@ -64,7 +64,7 @@ impl Node {
         }
     }
 
-    /// Who is seen on the first channel, and what was told of it.
+    /// The members seen on the first channel, and what was told of them.
     pub(in super::super) fn seen(&self) -> &BTreeMap<Sender, Presence> {
         &self.spots[0].seen
     }
