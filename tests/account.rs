@@ -35,10 +35,10 @@ struct Heard {
     gaps: Vec<Span>,
 }
 
-/// What was due, and what came of it.
+/// Deliveries that were due, and what came of them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Balance {
-    /// How many deliveries were due: of every post, to every object that was open then and was not
+    /// The number of deliveries due: of every post, to every object that was open then and was not
     /// closed or killed within [`GRACE`]. Posts of a process that was killed count if somebody who
     /// is there at the end got them.
     pub due: u64,
@@ -46,7 +46,8 @@ pub struct Balance {
     pub delivered: u64,
     /// What of it was told to be missing.
     pub told: u64,
-    /// What of it neither came nor was told: by whom, from whom, the first number, and how many.
+    /// Deliveries that neither came nor were told as missing: by whom, from whom, the first number,
+    /// and how many.
     pub lost: Vec<(Name, Name, u64, u64)>,
 }
 
@@ -76,7 +77,7 @@ impl<'a> Account<'a> {
         let mut posts = BTreeMap::<_, Vec<At>>::new();
         let (mut objects, mut closed) = (Vec::<Object<'_>>::new(), BTreeSet::new());
         let mut killed = BTreeSet::new();
-        // Where the object is that a process has open.
+        // The index of the object that a process has open.
         let mut open = BTreeMap::new();
         for Entry { t, process, event } in log {
             match event {
@@ -139,7 +140,7 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// What was due, and what came of it.
+    /// Deliveries that were due, and what came of them.
     pub fn balance(&self) -> Balance {
         let mut balance = Balance::default();
         for object in &self.objects {
@@ -303,11 +304,11 @@ impl FromIterator<Duration> for Times {
     }
 }
 
-/// What is posted so shortly before an object is closed need not come to it.
+/// Posts so shortly before an object is closed need not come to it.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// How long it takes at most from when a process is told to stop, and nothing is delivered to it
-/// any more, until it notes that its object is closed: 5 s of handing over and 0.8 s of goodbyes.
+/// The most time from when a process is told to stop, and nothing is delivered to it any more,
+/// until it notes that its object is closed: 5 s of handing over and 0.8 s of goodbyes.
 const STOPPING: Duration = Duration::from_secs(6);
 
 /// More numbers than any run gives, so that a wrong one takes no memory.

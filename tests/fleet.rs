@@ -32,7 +32,7 @@ use crate::{
 pub struct Settings {
     /// The program that has the command `member`.
     pub program: PathBuf,
-    /// Where logs go; it is made, and must not be there.
+    /// The folder of logs; it is made, and must not be there.
     pub directory: PathBuf,
     /// How many processes, two in each region.
     pub nodes: usize,
@@ -150,7 +150,7 @@ impl Fleet {
         })
     }
 
-    /// How many nodes there are, whether they run or not.
+    /// The number of nodes, running or not.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -472,7 +472,7 @@ const TERM_BOUND: Duration = Duration::from_secs(30);
 /// How often memory is looked at.
 const SAMPLE: Duration = Duration::from_secs(1);
 
-/// How often the script looks whether it is time for that.
+/// The interval at which the script looks whether it is time for that.
 const LOOK: Duration = Duration::from_millis(200);
 
 const REGIONS: [&str; 5] = ["fra", "iad", "nrt", "gru", "syd"];

@@ -1,8 +1,9 @@
 //! Members that lie or flood: they hold a valid key, pass the gate, and speak the protocols without
 //! an engine that would keep to what they mean.
 //!
-//! Each [`Attack`] is a way to make a node take memory or time, or to make it deaf to others.
-//! Whoever is cut off comes back as somebody new: the holder of a key can be as many as it likes.
+//! Each [`Attack`] is a way to make a node take memory or time, or to make it deaf to others. A
+//! member that is cut off comes back as somebody new: the holder of a key can be as many as it
+//! likes.
 
 mod attacks;
 mod lies;
@@ -151,13 +152,13 @@ pub struct Assault {
     /// For how many seconds.
     #[arg(long, default_value_t = 20.0)]
     pub seconds: f64,
-    /// How many logs each member invents, and how many channels it opens: a quarter of all that a
-    /// node follows by default.
+    /// The number of logs that each member invents, and of channels it opens: a quarter of all that
+    /// a node follows by default.
     #[arg(long, default_value_t = 16_384)]
     pub logs: usize,
 }
 
-/// What came of it, as the hostile member sees it.
+/// The result, as the hostile member sees it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Report {
     /// How often it was let in.
@@ -236,7 +237,7 @@ async fn come(attack: Attack, number: usize, at: &Multiaddr, key: &MeshKey) -> R
     Wire::open_lying(at, key, identity, (attack.ears(), attack.lies())).await
 }
 
-/// How long somebody who was cut off takes to come back.
+/// The time after which a member that was cut off comes back.
 const BETWEEN: Duration = Duration::from_millis(100);
 
 /// And somebody who was not let in.

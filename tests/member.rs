@@ -1,7 +1,7 @@
 //! One process of a fleet: a node, a channel object, a poster and a listener, driven by lines of
 //! JSON on stdin.
 //!
-//! It uses the public API alone. What it posts and hears goes into two logs in the form of
+//! It uses the public API alone. Its posts and deliveries go into two logs in the form of
 //! [`meshcast_sim::Entry`], with its peer id in place of a name: posts are written before they are
 //! made, since the process may be killed in between; the rest is buffered for a tenth of a second.
 
@@ -51,7 +51,7 @@ pub struct Options {
     /// The channel it has open.
     #[arg(long, default_value = "earth")]
     pub channel: String,
-    /// Where it writes; `.posts` and `.heard` are appended.
+    /// The path of its logs; `.posts` and `.heard` are appended.
     #[arg(long)]
     pub log: PathBuf,
     /// Post one value of so many bytes in the same tick as the constructor of the channel.
@@ -210,7 +210,7 @@ async fn live(options: &Options) -> Result<()> {
             line = lines.recv() => match line {
                 Some(Order::Deaf(is)) => { deaf.send_replace(is); }
                 Some(order) => orders.send(order).await.context("the poster has stopped")?,
-                // Whoever ran the fleet is gone.
+                // The process that ran the fleet is gone.
                 None => return Ok(()),
             },
             done = &mut ready, if !is_ready => {
@@ -315,7 +315,7 @@ fn orders_of_stdin() -> mpsc::Receiver<Order> {
 /// For how long what was heard may be in this process alone: what a kill can take from the log.
 const FLUSH: Duration = Duration::from_millis(100);
 
-/// How often it writes down what memory it holds.
+/// The interval at which it writes down what memory it holds.
 const SAMPLE: Duration = Duration::from_secs(1);
 
 /// About how often a connection stalls.

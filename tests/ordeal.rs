@@ -300,13 +300,13 @@ impl Hostile {
     }
 }
 
-/// Who posts, and the victim, in the order in which they are looked at.
+/// The posters, and the victim, in the order in which they are looked at.
 const NAMES: [&str; 3] = ["amber", "birch", "the victim"];
 
 /// How long a member is cut off at most.
 const CUT: Duration = Duration::from_secs(5);
 
-/// How long before it is cut off messages may be on their way.
+/// The time before it is cut off in which messages may be on their way.
 const MARGIN: Duration = Duration::from_millis(500);
 
 /// How long it may take to have caught up.
@@ -315,10 +315,10 @@ const CAUGHT_UP: Duration = Duration::from_secs(3);
 /// How often the victim's memory is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How long after the end what was posted may take to arrive.
+/// The time after the end in which posts may arrive.
 const SETTLED: Duration = Duration::from_secs(60);
 
-/// How often it is looked whether it did.
+/// The interval of looks for that.
 const ASKED_AGAIN: Duration = Duration::from_millis(250);
 
 /// How long after one newcomer the next comes.

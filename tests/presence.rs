@@ -31,21 +31,23 @@ pub struct Plan {
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// How many were killed, and stopped in peace.
+    /// The numbers that were killed, and stopped in peace.
     pub killed: usize,
     pub stopped: usize,
     /// How long after that each of the others told of it, in order.
     pub lost_after: Vec<Duration>,
     pub left_after: Vec<Duration>,
-    /// Who was told to be gone and was not, or not in time, or was there in the end and gone.
+    /// Members that were told to be gone and were not, or not in time, or were there in the end and
+    /// gone.
     pub violations: Vec<String>,
 }
 
-/// Who was killed has to be told as lost within this time: 10 s after it was last heard, half a
+/// A killed member has to be told as lost within this time: 10 s after it was last heard, half a
 /// second until somebody looks, and as much for a machine that is busy.
 pub const LOST_BOUND: Duration = Duration::from_millis(11_500);
 
-/// Who stopped in peace has to be told as gone within this time after its process has ended.
+/// A member that stopped in peace has to be told as gone within this time after its process has
+/// ended.
 pub const LEFT_BOUND: Duration = Duration::from_secs(1);
 
 /// How many lines may wait to be read; a process that writes more waits.
@@ -72,7 +74,7 @@ struct Line {
 struct Ended {
     at: Instant,
     killed: bool,
-    /// Who saw it then and has not told yet that it is gone.
+    /// The members that saw it then and have not told yet that it is gone.
     seen_by: BTreeSet<String>,
 }
 
@@ -252,7 +254,7 @@ impl Trial {
         }
     }
 
-    /// Who ended must have been told as gone by now.
+    /// A member that ended must have been told as gone by now.
     fn check_bounds(&mut self) {
         for (id, ended) in &mut self.ended {
             let bound = if ended.killed { LOST_BOUND } else { LEFT_BOUND };
@@ -339,8 +341,8 @@ pub async fn member(name: &str, seeds: Vec<Multiaddr>) -> Result<()> {
     Ok(())
 }
 
-/// What so many nodes that are all connected and do nothing take of a core, in thousandths, without
-/// and with one that watches who is present.
+/// The CPU that so many nodes take that are all connected and do nothing, in thousandths of a core,
+/// without and with one that watches who is present.
 ///
 /// # Errors
 /// A node could not be started.

@@ -90,7 +90,7 @@ pub enum Scenario {
         #[arg(long, default_value_t = 100.0)]
         rate: f64,
     },
-    /// What two nodes say to two others is lost, but not what comes back.
+    /// Messages of two nodes to two others are lost, but not what comes back.
     OneWay(Timed),
     /// The link between two nodes is cut without a word.
     Silent(Timed),

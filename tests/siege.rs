@@ -38,7 +38,7 @@ impl Outcome {
         self.resident.1.saturating_sub(self.resident.0)
     }
 
-    /// What strangers must not bring about, however many they are: nothing if the node held.
+    /// Faults that strangers must not bring about, however many they are: empty if the node held.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let grew = self.grew() >> 20;
@@ -55,10 +55,10 @@ impl Outcome {
     }
 }
 
-/// How much a node may grow for strangers, in MiB: the places at its door are few.
+/// The growth of a node for strangers, in MiB, at most: the places at its door are few.
 const MOST_MIB: u64 = 16;
 
-/// How long a newcomer may take until it is in, with any number of strangers at the door.
+/// The time that a newcomer may take until it is in, with any number of strangers at the door.
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// Starts a node and a crowd, each by `program`, and lets members come one after the other while
@@ -68,7 +68,7 @@ pub async fn siege(program: &Path, crowd: &Crowd) -> Result<Outcome> {
     getrandom::fill(&mut entropy).context("no random bytes")?;
     let key = MeshKey::from_entropy(entropy);
     let mut besieged = Besieged::start(program, &key)?;
-    // What a first member costs is no stranger's doing.
+    // The cost of a first member is no stranger's doing.
     newcomer(&key, &besieged.address).await?;
     let before = besieged.resident()?;
     let start = Instant::now();

@@ -239,5 +239,5 @@ const GREETING: &[u8] = b"\x13/multistream/1.0.0\n\x07/noise\n";
 /// How long a stranger waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a stranger stays unless it is thrown out: longer than any node lets it.
+/// The time that a stranger stays unless it is thrown out: longer than any node lets it.
 const STAY: Duration = Duration::from_secs(30);

@@ -75,7 +75,7 @@ async fn main() -> Result<()> {
             println!("{}", Outcome::HEAD);
             let mut faults = Vec::new();
             for &attack in Attack::ALL {
-                // Who is asked for what it says it keeps has a minute and a half.
+                // A member that is asked for what it claims to keep has a minute and a half.
                 let seconds = if attack == Attack::Holder {
                     seconds.max(HOLDER_SECONDS)
                 } else {
@@ -105,5 +105,5 @@ async fn ordeal(assault: Assault) -> Result<Outcome> {
     Ordeal { assault, before }.run(&env::current_exe()?).await
 }
 
-/// How long a lost number is claimed: until its gap is due, and some more.
+/// The time for which a lost number is claimed: until its gap is due, and some more.
 const HOLDER_SECONDS: f64 = 130.0;

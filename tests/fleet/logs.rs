@@ -1,4 +1,4 @@
-//! What processes wrote down, put together.
+//! The logs of processes, put together.
 
 use std::{
     collections::BTreeMap,

@@ -69,7 +69,7 @@ impl Net {
         command
     }
 
-    /// Where a node is, to connect to what it serves there.
+    /// The address of a node, to connect to what it serves there.
     pub fn inside(&self, node: usize) -> Inside {
         Inside(Path::new("/run/netns").join(self.namespace(node)))
     }
@@ -97,7 +97,7 @@ impl Net {
         ip(&["-n", &self.hub(), "link", "set", &port(node), "nomaster"])
     }
 
-    /// What one node sends to another is lost, but not what comes back.
+    /// Packets of one node to another are lost, but not what comes back.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -151,7 +151,7 @@ impl Net {
         Ok(())
     }
 
-    /// What a node sends passes a bottleneck, such as `1mbit`.
+    /// Packets of a node pass a bottleneck, such as `1mbit`.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -235,7 +235,7 @@ impl Inside {
     /// There is no such namespace, or the connection is refused.
     pub fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
         let namespace = File::open(&self.0)?;
-        // A thread stays where it moves, so it is one for this alone. What it opens stays as well.
+        // A thread stays where it moves, so it is one for this alone. Its files stay open as well.
         let thread = thread::spawn(move || {
             let kind = Some(LinkNameSpaceType::Network);
             move_into_link_name_space(namespace.as_fd(), kind)?;
@@ -301,7 +301,7 @@ fn bridge_name(bridge: usize) -> String {
     format!("bridge{bridge}")
 }
 
-/// What our namespaces begin with; the process follows.
+/// The prefix of our namespaces; the process follows.
 const PREFIX: &str = "meshcast-";
 
 /// The end of a node's cable at the node.

@@ -32,7 +32,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts one. What it writes to stderr goes into a file beside its log.
+    /// Starts one. Its stderr goes into a file beside its log.
     pub(super) fn start(mut command: Command, log: &Path) -> Result<Self> {
         let mut errors = log.as_os_str().to_owned();
         errors.push(".stderr");
@@ -101,7 +101,7 @@ impl Process {
         Ok(kill_process(Pid::from_child(&self.child), signal)?)
     }
 
-    /// How it has ended, if it has.
+    /// Its exit status, if it has ended.
     pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }

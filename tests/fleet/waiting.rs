@@ -125,7 +125,7 @@ impl Fleet {
                 .iter()
                 .filter(|(other, _)| other != peer)
                 .all(|(_, other)| {
-                    // Who opened its channel later has nothing of it.
+                    // A node that opened its channel later has nothing of it.
                     state.last_post <= other.opened || heard(other, peer) >= Some(state.posted)
                 })
         });

@@ -55,7 +55,7 @@ pub(super) async fn play(
     }
 }
 
-/// Whoever says nothing counts as dead.
+/// A silent peer counts as dead.
 async fn idle(wire: &mut Wire) -> Result<()> {
     loop {
         wire.say(&SyncMessage::KEEP_ALIVE).await?;
@@ -258,7 +258,7 @@ impl Somebody {
         })
     }
 
-    /// What it tells when it says that of itself.
+    /// The addresses that it tells as its own.
     fn says(&mut self, state: Vec<u8>) -> Result<Vec<SyncMessage>> {
         // Late enough that it may.
         self.now += Duration::from_secs(1);
@@ -350,7 +350,7 @@ async fn invent(wire: &mut Wire, on: &ChannelName, logs: usize) -> Result<()> {
     Ok(())
 }
 
-/// Who posts, and how far they are, as the other side tells.
+/// The posters, and how far they are, as the other side tells.
 fn learn(wire: &mut Wire, known: &mut BTreeMap<Sender, Holding>) {
     let (us, other) = (wire.sender(), wire.other);
     for message in wire.take_heard() {

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 /// How somebody multiplexes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lies {
-    /// How long it takes to answer a ping, which the other side takes for the round trip.
+    /// The delay of answers to a ping, which the other side takes for the round trip.
     pub(super) pongs_after: Duration,
     /// How many bytes a frame carries at most.
     pub(super) frame: usize,

@@ -34,7 +34,7 @@ use tokio::{
 pub use self::apart::{Refusing, knock, refuse};
 use super::lies::Lies;
 
-/// How much of what a node says is heard.
+/// The part of a node's messages that is heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ears {
     /// All of it.
@@ -54,7 +54,7 @@ pub(super) struct Wire {
     /// Whom it is connected to.
     pub(super) other: Sender,
     streams: mpsc::Sender<oneshot::Sender<SubstreamBox>>,
-    /// What the other side says beside gossip, as far as there is somebody to take it.
+    /// Messages of the other side beside gossip, as far as there is somebody to take them.
     pub(super) heard: mpsc::Receiver<SyncMessage>,
     /// The last opening that the other side told of each channel.
     openings: watch::Receiver<BTreeMap<ChannelName, u64>>,
@@ -389,7 +389,7 @@ async fn drive(
             }
             match muxer.poll_outbound_unpin(cx) {
                 Poll::Ready(Ok(stream)) => {
-                    // Whoever asked may have given up.
+                    // The caller may have given up.
                     let _ = asked.take().map(|ask| ask.send(stream));
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
@@ -474,7 +474,7 @@ async fn hear(
                 let opened = opened.iter().map(|it| (it.channel.clone(), it.opening));
                 opens.send_modify(|openings| openings.extend(opened));
             }
-            // Whoever does not listen misses it.
+            // A receiver that does not listen misses it.
             let _ = told.try_send(message);
         }
     }
@@ -493,5 +493,5 @@ const MOST_HEARD: usize = 64;
 /// How long the way in may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a node may read nothing before it is given up.
+/// The time that a node may read nothing before it is given up.
 const STUCK: Duration = Duration::from_secs(10);

@@ -58,7 +58,7 @@ impl Listener {
         let (messages, ours) = (channel.messages(), self.clone());
         Ok(tokio::spawn(async move {
             if let Err(error) = ours.listen(messages, object, name).await {
-                // What follows would be missing from the log, and look like a loss.
+                // The rest would be missing from the log, and look like a loss.
                 eprintln!("the log cannot be written: {error:#}");
                 process::exit(1);
             }

@@ -88,7 +88,7 @@ async fn missed_of(messages: u64) -> Result<u64> {
         for i in 1..=messages {
             posting.post_message_wait(&format!("{i} {filling}")).await?;
         }
-        // What is posted later shows whether the last one arrived.
+        // A later post shows whether the last one arrived.
         loop {
             posting.post_message_wait(&String::new()).await?;
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -20,7 +20,7 @@ fn a_room_is_a_channel_of_an_instance_while_somebody_there_is_in_it() {
     let mut chat = Chat::start(None, &[]);
     let (mut stays, mut leaves) = (Client::at(&chat, 0), Client::at(&chat, 0));
     assert_eq!([0, 1, 2].map(|at| chat.objects(at)), [2, 0, 0]);
-    // Who says something need not be in the room.
+    // A person who says something need not be in the room.
     chat.say_at(&[1], 1);
     stays.hears(&chat, &ALL);
     leaves.leave();
@@ -76,7 +76,7 @@ fn a_client_whose_instance_stands_still_goes_on_at_another_and_misses_nothing() 
     lasts(stopped, 8);
     chat.signal(1, Signal::CONT);
 
-    // Who goes on at that one, where the client was, gets the same.
+    // A client that goes on at that instance, where it was, gets the same.
     let late = Client::after(&chat, 1, heard);
     chat.say_at(&ALL, 10);
     for client in clients.iter().chain([&late]) {
@@ -160,7 +160,7 @@ fn a_newcomer_is_shown_the_last_fifty_lines_of_all_that_was_said() {
     }
     stays.hears(&chat, &ALL);
     let newcomer = Client::at(&chat, 1);
-    // Which they are is decided by when each instance sent them, and a busy one sends late. Of each
+    // The order is decided by when each instance sent them, and a busy one sends late. Of each
     // instance they are its last.
     let heard = newcomer.heard();
     assert_eq!((heard.begun_with(), heard.lines()), (Some(50), 50));

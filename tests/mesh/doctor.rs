@@ -392,7 +392,7 @@ fn older_node(of: PathBuf, at: &Path) {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let mut request = String::new();
-            // Whoever only looks whether somebody listens says nothing.
+            // A program that only looks whether somebody listens says nothing.
             if BufReader::new(&stream).read_line(&mut request).is_err() {
                 continue;
             }

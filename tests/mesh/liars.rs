@@ -7,8 +7,8 @@ use meshcast_tests::{
     ordeal::{Ordeal, Outcome, quantile},
 };
 
-/// Puts a node through an attack. Whatever it is, honest members hear each other, and the node
-/// stays within bounds.
+/// Puts a node through an attack. In any case honest members hear each other, and the node stays
+/// within bounds.
 async fn endured(attack: Attack, seconds: f64, most: u64) -> Outcome {
     let ordeal = Ordeal {
         assault: Assault {
@@ -33,27 +33,27 @@ async fn endured(attack: Attack, seconds: f64, most: u64) -> Outcome {
 
 const MIB: u64 = 1024 * 1024;
 
-/// What a node takes for honest members in a few seconds, and what it reads at once of another.
+/// The memory of a node for honest members in a few seconds, and what it reads at once of another.
 const LITTLE: u64 = 32;
 
 /// As many logs as are invented, with twice what they are charged with; and little.
 const LOGS: u64 = 2 * 6 + LITTLE;
 
-/// What values may take: history and a full ring, three that are being read, each with twice of
-/// what it may take while a list grows; and little.
+/// The memory that values may take: history and a full ring, three that are being read, each with
+/// twice of what it may take while a list grows; and little.
 const VALUES: u64 = 64 + 8 + 3 * 2 * 64 + LITTLE;
 
 /// The same by thirty, who open as many channels with long names, and what waits for each.
 const THIRTY: u64 = 30 * (2 * 2 + 4) + LITTLE;
 
-/// What a connection may hold that nobody reads; and little.
+/// The bytes that a connection may hold unread; and little.
 const UNREAD: u64 = 16 + LITTLE;
 
 /// What 256 connections take that say nothing, at an eighth of a MiB each; and little.
 const PLACES: u64 = 256 / 8 + LITTLE;
 
-/// What waits for one that reads no gossip, and what another posts meanwhile: history, a full ring,
-/// and each frame once more while it is read and read again; and little.
+/// The bytes that wait for one that reads no gossip, and what another posts meanwhile: history, a
+/// full ring, and each frame once more while it is read and read again; and little.
 const GOSSIP: u64 = 2 * 64 + 64 + 8 + LITTLE;
 
 /// Questions that are remembered and wait, and what the session holds that is not read; and little.
@@ -122,7 +122,8 @@ async fn who_is_present_in_many_ways_without_a_pause_takes_little() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_reads_no_gossip_is_given_no_more_than_its_share() {
     let outcome = endured(Attack::Deaf, 15.0, GOSSIP).await;
-    // How much comes to wait in that time depends on the machine; that it is charged does not.
+    // The amount that comes to wait in that time depends on the machine; that it is charged does
+    // not.
     let (charged, who) = &outcome.charged;
     assert!(
         *charged as u64 > 8 * MIB && who.starts_with("deaf"),
@@ -130,7 +131,7 @@ async fn who_reads_no_gossip_is_given_no_more_than_its_share() {
     );
 }
 
-/// What many say is taken in by turns, and what honest members post goes through in between.
+/// Messages of many are taken in by turns, and posts of honest members go through in between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thirty_identities_with_the_same_invented_logs() {
     let outcome = endured(Attack::Invented, 6.0, THIRTY).await;

@@ -77,7 +77,7 @@ fn sockets_of_others_are_no_reason_not_to_post() {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.expect("a connection");
-                // Whoever came may have left.
+                // The visitor may have left.
                 let _ = stream
                     .read(&mut [0; 1024])
                     .and_then(|_| stream.write(answer.as_bytes()));

@@ -1,5 +1,5 @@
-//! What a web page that is open on the same machine can do to the services of `meshcast up` and to
-//! its page, and what tools can. What the page does in a browser is shown by `tests/page`.
+//! The reach of a web page that is open on the same machine into the services of `meshcast up` and
+//! its page, and that of tools. `tests/page` shows what the page does in a browser.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -104,7 +104,7 @@ fn those_who_say_nothing_do_not_keep_others_out() {
     }
 }
 
-/// Where a command that was started says that its page is.
+/// The address of the page of a command that was started.
 fn page(process: &Process) -> SocketAddr {
     let report = process.stdout_line("the report", PATIENCE, |line| line.starts_with('{'));
     let report: Json = serde_json::from_str(&report).expect("JSON");
@@ -275,7 +275,7 @@ fn the_page_is_for_programs_of_this_machine_and_for_itself() {
         assert!(answer.starts_with("HTTP/1.1 403 "), "{hostile:?}: {answer}");
     }
     let kill = r#"{"fault":"kill","node":"fra-1"}"#;
-    // What a form can send without being asked.
+    // Requests that a form can send without being asked.
     let answer = post(page, "/api/faults", kill, "content-type: text/plain\r\n");
     assert!(answer.starts_with("HTTP/1.1 415 "), "{answer}");
     let answer = ask(page, &["GET /api/faults HTTP/1.1", &own]);

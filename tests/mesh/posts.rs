@@ -19,7 +19,7 @@ fn fed(session: &Session, arguments: &[&str], input: &[u8]) -> (i32, String, Str
     (status.code().expect("no signal ended it"), stdout, stderr)
 }
 
-/// What was posted last on a channel, as a node has it.
+/// The last post on a channel, as a node has it.
 fn last(session: &Session, channel: &str, node: &str, count: usize) -> Vec<Json> {
     let count = count.to_string();
     let watch = [

@@ -28,7 +28,7 @@ use meshcast_tests::{siege::siege, stranger::Crowd};
 
 use crate::harness::{Earth, Fleet, PATIENCE, converged, eventually, undisturbed};
 
-/// Where a node listens, for those who do not use libp2p.
+/// The listen address of a node, for those who do not use libp2p.
 fn socket(earth: &Earth) -> SocketAddr {
     let port = earth.listen.rsplit('/').next().expect("a port");
     format!("127.0.0.1:{port}").parse().expect("an address")

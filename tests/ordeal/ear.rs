@@ -1,4 +1,4 @@
-//! What is heard on a channel, and how long it took.
+//! Messages heard on a channel, and how long they took.
 
 use std::{
     collections::BTreeMap,

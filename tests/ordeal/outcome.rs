@@ -13,8 +13,8 @@ pub struct Outcome {
     pub report: Report,
     /// What the victim's process had in memory before, and at most.
     pub resident: (u64, u64),
-    /// How many messages honest members posted, and how many of them one of the others was not
-    /// given.
+    /// The number of messages that honest members posted, and of those that one of the others was
+    /// not given.
     pub posted: u64,
     /// See there.
     pub lost: u64,
@@ -23,11 +23,11 @@ pub struct Outcome {
     /// How long messages of honest members took, before and during the attack; without those of and
     /// for the one that was cut off, at that time.
     pub waits: [Vec<Duration>; 2],
-    /// How long it took until the seed, once it was there again, was connected.
+    /// The time until the seed, once it was there again, was connected.
     pub seed: Option<Duration>,
-    /// How long newcomers took to be connected; `None`: they were not.
+    /// The time that newcomers took to be connected; `None`: they were not.
     pub newcomers: Vec<Option<Duration>>,
-    /// How long it took until the victim was told of what nobody has, if there was such.
+    /// The time until the victim was told of what nobody has, if there was such.
     pub gap: Option<Duration>,
     /// Who the victim says misbehaved, and how.
     pub named: Vec<(String, String)>,
@@ -49,7 +49,7 @@ impl Outcome {
         self.named.iter().any(is)
     }
 
-    /// What a node must not let happen, whatever is done to it: nothing if it held.
+    /// Faults that a node must not let happen, whatever is done to it: empty if it held.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut must = |holds: bool, what: String| {
@@ -67,8 +67,8 @@ impl Outcome {
         must(refused == 0, format!("{refused} newcomers were not let in"));
         let waited = self.newcomers.iter().flatten().max();
         let waited = waited.copied().unwrap_or_default();
-        // Who takes all places does it from the host of the newcomers, between which and it none
-        // are shared: they come in when it has left.
+        // The attacker that takes all places does it from the host of the newcomers, between which
+        // and it none are shared: they come in when it has left.
         must(
             self.attack == Attack::Places || waited <= LONGEST_OUTSIDE,
             format!("a newcomer waited {waited:.1?} outside"),
@@ -167,7 +167,7 @@ const LONGEST: Duration = Duration::from_secs(if cfg!(debug_assertions) { 20 } e
 /// How long newcomers may wait outside during an attack.
 const LONGEST_OUTSIDE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 2 });
 
-/// How long a claim that is not honoured may hold up that something is lost, as documented.
+/// The time for which a dishonoured claim may hold up that something is lost, as documented.
 const LONGEST_CLAIM: Duration = Duration::from_secs(200);
 
 /// By how much a node with default limits may grow: its memory budget and its history, and half as

@@ -17,7 +17,7 @@ use tokio::{io::AsyncBufReadExt, select, time::interval};
 use super::ear::{Ear, Heard};
 use crate::hostile::{CALM, VALUES};
 
-/// What the victim says when it is asked.
+/// The answer of the victim when it is asked.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Statement {
     /// What it heard, by sender.
@@ -30,7 +30,7 @@ pub(super) struct Statement {
     pub(super) charged: (usize, String),
 }
 
-/// What is known of those who are connected.
+/// The known facts of those who are connected.
 #[derive(Debug, Default)]
 struct Seen {
     named: BTreeSet<(String, String)>,
@@ -51,7 +51,7 @@ pub async fn victim(seed: Multiaddr) -> Result<()> {
     tokio::spawn(watch(node.clone(), Arc::clone(&seen)));
     let calm = node.channel::<Bytes>(CALM)?;
     let ear = Ear::of(&calm);
-    // Whatever a value is read as, it must not take more than it may.
+    // A value must not take more memory than it may, whatever it is read as.
     read(node.channel::<serde_json::Value>(VALUES)?, drop);
     read(node.channel::<Vec<Vec<String>>>(VALUES)?, drop);
     read(node.channel::<Value>(VALUES)?, |value| {

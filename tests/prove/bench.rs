@@ -150,7 +150,7 @@ impl Window {
     }
 }
 
-/// How long what was posted in a window took to be delivered.
+/// The delivery times of posts in a window.
 pub(super) fn latency(
     account: &Account<'_>,
     window: Window,
@@ -210,7 +210,7 @@ pub(super) fn growth(run: &Run, window: Window, counts: impl Fn(&str) -> bool) -
     u64::try_from(most).unwrap_or(0)
 }
 
-/// How long anything may take once the faults are over. The figures are far below.
+/// The longest time for anything once the faults are over. The figures are far below.
 pub(super) const BOUND: Duration = Duration::from_secs(30);
 
 /// Outbox and unread of the one channel, with their defaults.

@@ -109,7 +109,7 @@ pub(super) fn past_window(
     })
 }
 
-/// What some say to some others is lost, but not what comes back.
+/// Messages of some to some others are lost, but not what comes back.
 pub(super) fn one_way(bench: &mut Bench, timed: Timed) -> Result<()> {
     disturbed(bench, "one way", timed, |fleet| {
         let last = fleet.len() - 1;

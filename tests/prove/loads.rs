@@ -66,7 +66,7 @@ pub(super) fn burst(bench: &mut Bench, values: u64, wait: bool) -> Result<()> {
 pub(super) fn catch_up(bench: &mut Bench, mib: u64, rate: f64) -> Result<()> {
     let name = "catch up";
     let mut settings = bench.settings(name);
-    // What is to be caught up with has to be kept, beside what else is posted.
+    // Messages to be caught up with have to be kept, beside what else is posted.
     let history = usize::try_from(mib)? * 2 * 1024 * 1024;
     settings.history_bytes = Some(history);
     let mut fleet = crate::fleet::Fleet::start(settings, None)?;

@@ -130,7 +130,7 @@ impl Report {
         }
     }
 
-    /// How far a latency may rise above what it was.
+    /// The most that a latency may rise above what it was.
     pub(super) fn limit_rise(&mut self, what: &str, before: &Times, during: &Times, times: f64) {
         let (before, during) = (before.at(0.99), during.at(0.99));
         let limit = before.mul_f64(times);

@@ -1,4 +1,4 @@
-//! What members make an engine take, as it is charged and as it is.
+//! The memory that members make an engine take, as it is charged and as it is.
 
 use std::{
     collections::HashMap,
@@ -227,7 +227,7 @@ fn a_frame_that_waits_is_in_memory_once_and_what_is_charged_covers_it() {
         assert!((bytes..bytes / 4 * 5).contains(&taken), "{taken}");
         assert!(taken <= charged, "{taken} of {charged}");
         assert!(engine.history().bytes() <= history_bytes);
-        // What the history had no room for is delivered all the same.
+        // Frames that the history had no room for are delivered all the same.
         assert_eq!(hear(&mut engine, 2), 1 + WAITING);
         assert!(engine.budget().used() < VALUE.len());
     }
@@ -326,7 +326,7 @@ fn thirty_identities_of_one_key_holder_do_not_take_more_than_the_budget_and_leav
     assert!(taken <= 2 * LIMIT, "{taken}");
     let counters = engine.counters();
     assert!(counters.logs_refused + counters.claims_refused > 0);
-    // Who comes now and is modest is heard like ever.
+    // A modest member that comes now is heard like ever.
     let honest = sender(2, 0);
     let openings = connect(&mut engine, honest, now);
     let (logs, claims) = (

@@ -1,6 +1,6 @@
 //! The wings of the crate depend one way, and so do the modules within each.
 //!
-//! What a file may use is read off its `crate::…` and `super::…` paths. Tests may use everything.
+//! The uses of a file are read off its `crate::…` and `super::…` paths. Tests may use everything.
 
 #![expect(clippy::disallowed_methods, reason = "it reads the sources")]
 
@@ -130,7 +130,7 @@ fn every_file_is_in_a_wing_that_says_what_it_may_use() {
     }
 }
 
-/// What stands beside the wings: the front page, and what tests are made of.
+/// Files beside the wings: the front page, and what tests are made of.
 const OUTSIDE: [&str; 2] = ["lib", "fixture"];
 
 fn allowed(wing: &str) -> &'static [&'static str] {

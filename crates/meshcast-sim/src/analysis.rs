@@ -1,4 +1,4 @@
-//! What a run was like: how long messages took between regions, what was missed, and what it cost.
+//! Analysis of a run: how long messages took between regions, what was missed, and what it cost.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     world::Traffic,
 };
 
-/// What a run was like, made of its log. Times are whole microseconds after the start.
+/// The analysis of a run, made of its log. Times are whole microseconds after the start.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Analysis {
@@ -194,20 +194,19 @@ impl Analysis {
         }
     }
 
-    /// How often a frame came to somebody by gossip; `None` if none was published.
+    /// The number of times that a frame came to somebody by gossip; `None` if none was published.
     pub fn copies_per_frame(&self) -> Option<f64> {
         let Cost { frames, copies, .. } = self.cost;
         (frames > 0).then(|| copies as f64 / frames as f64)
     }
 
-    /// How many bytes were sent for each message that was posted, to all who hear it; `None` if
-    /// none was.
+    /// The bytes sent for each message that was posted, to all who hear it; `None` if none was.
     pub fn bytes_per_message(&self) -> Option<f64> {
         let bytes = self.cost.bytes as f64;
         (self.posts > 0).then(|| bytes / self.posts as f64)
     }
 
-    /// How many bytes were sent for each value that was delivered; `None` if none was.
+    /// The bytes sent for each value that was delivered; `None` if none was.
     pub fn bytes_per_delivery(&self) -> Option<f64> {
         let bytes = self.cost.bytes as f64;
         (self.deliveries > 0).then(|| bytes / self.deliveries as f64)
@@ -415,7 +414,7 @@ mod tests {
     #[test]
     fn latency_is_told_by_regions_and_by_time() {
         let mut log: Vec<_> = (1..=100).map(|seq| post(10 * seq, seq)).collect();
-        // What is first in the log need not be first in time.
+        // The first entry in the log need not be first in time.
         log.splice(0..0, (1..=99).map(|seq| delivery(10 * seq + seq, seq)));
         let (object, channel, sender) = (1, "earth".into(), "fra0.1".into());
         let missed = Span::new(100, 102);

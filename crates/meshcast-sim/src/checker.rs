@@ -30,13 +30,13 @@ pub use violation::{Guarantee, ObjectRef, TooWide, Verdict, Violation};
 /// What to hold a log against.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// How long what was posted is kept: an older post may be a gap.
+    /// The time for which posts are kept: an older post may be a gap.
     pub retention: Duration,
     /// How far before the opening of an object something may have been posted that reaches it all
     /// the same. The age of what is handed on does not count the time it travels, so it seems
     /// younger than it is.
     pub early: Duration,
-    /// How long it may take until all agree; `None`: G8 is not judged.
+    /// The time until all agree; `None`: G8 is not judged.
     pub bound: Option<Duration>,
     /// How many bytes may wait in a process, or be remembered.
     pub held_cap: Option<u64>,

@@ -91,7 +91,7 @@ pub struct MemberStatus {
     pub region: Region,
     /// How it is.
     pub standing: Standing,
-    /// Which process it is, if it runs.
+    /// Its process, if it runs.
     pub peer_id: Option<PeerId>,
 }
 
@@ -190,7 +190,7 @@ impl Cluster {
         futures::future::try_join_all(ready).await.map(drop)
     }
 
-    /// What is between the nodes, for whatever is not said here.
+    /// The links between the nodes, for everything else.
     pub const fn links(&self) -> &Links {
         &self.links
     }
@@ -439,7 +439,7 @@ impl Cluster {
         self.links.heal();
         let nodes: Vec<Node> = self.members.iter_mut().filter_map(Member::take).collect();
         let flushed = futures::future::join_all(nodes.iter().map(Node::flush));
-        // What is not with somebody by then is told below, with the rest.
+        // Posts that are not with anybody by then are told below, with the rest.
         let _ = timeout(ARRIVE, flushed).await;
         let ended = futures::future::join_all(nodes.iter().map(Node::shutdown)).await;
         let names = nodes.iter().map(|node| node.name().clone());
@@ -480,7 +480,7 @@ impl Cluster {
                 .runtime(Handle::current());
             (self.configure)(builder).spawn()
         };
-        // Where it was before, as a service that is started again: it is a seed of others.
+        // Its address of before, as a service that is started again: it is a seed of others.
         let mut spawned = match member.addresses.iter().find(|it| builder::is_loopback(it)) {
             Some(before) => builder(before.clone()).await,
             None => builder(builder::loopback()).await,

@@ -11,7 +11,7 @@
 //! judges real nodes too.
 //!
 //! The same scenario and seed give the same run, to the last bit: [`Report::trace`] is a hash over
-//! all that happened. What is found once can therefore be looked at as often as one likes:
+//! all that happened. A fault that was found once can therefore be looked at as often as one likes:
 //!
 //! ```text
 //! meshcast sim run all-faults --seed 17 --log log.jsonl

@@ -11,9 +11,9 @@ pub struct Location {
     pub longitude: f32,
 }
 
-/// Where a region is, if its name is one that clouds use: that of an airport (`fra`, as at Fly),
-/// one of AWS (`eu-central-1`), of Google (`europe-west3`; Deno Deploy puts `gcp-` before it) or of
-/// Azure (`germanywestcentral`).
+/// The location of a region, if its name is one that clouds use: that of an airport (`fra`, as at
+/// Fly), one of AWS (`eu-central-1`), of Google (`europe-west3`; Deno Deploy puts `gcp-` before it)
+/// or of Azure (`germanywestcentral`).
 ///
 /// To the nearest city, in whole tenths of a degree: for maps, not for distances.
 ///

@@ -1,4 +1,4 @@
-//! What processes write down of what they do, for the [checker](crate::Checker).
+//! The log of what processes do, for the [checker](crate::Checker).
 
 use std::{
     fmt,
@@ -52,7 +52,7 @@ pub enum Event {
         object: u64,
         /// On which channel.
         channel: Name,
-        /// What is kept of each sender by the process itself and those it is connected to.
+        /// The numbers kept of each sender by the process itself and those it is connected to.
         kept: Vec<(Name, Span)>,
     },
     /// A channel object was closed.
@@ -92,7 +92,7 @@ pub enum Event {
         object: u64,
         /// On which channel.
         channel: Name,
-        /// Which process posted what is missing.
+        /// The process that posted what is missing.
         sender: Name,
         /// The numbers that are missing.
         missed: Span,
@@ -121,7 +121,7 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Since {
-    /// What is posted after it was opened.
+    /// Posts after it was opened.
     #[default]
     Now,
     /// What was posted so many microseconds before, too.

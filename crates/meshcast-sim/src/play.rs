@@ -75,7 +75,7 @@ pub enum DeedKind {
     Pause(String),
     /// It goes on.
     Resume(String),
-    /// Who reads at these nodes stops, or goes on (`true`).
+    /// Readers at these nodes stop, or go on (`true`).
     Read(Vec<String>, bool),
     /// A node closes the channel.
     Close(String),
@@ -169,7 +169,7 @@ impl Play {
         &self.scenario
     }
 
-    /// What decides what chance decides.
+    /// The seed of random choices.
     pub const fn seed(&self) -> u64 {
         self.seed
     }
@@ -179,7 +179,7 @@ impl Play {
         &self.marks
     }
 
-    /// What the scenario sets and real nodes do not have, by its names in the file.
+    /// Settings of the scenario that real nodes do not have, by their names in the file.
     pub fn left_out(&self) -> &[&'static str] {
         &self.left_out
     }
@@ -370,8 +370,8 @@ enum Next {
 }
 
 impl Cluster {
-    /// Does what a [`Play`] says; waits for nodes that start or end, not for the time to come. What
-    /// cannot be posted because its node does not run is not.
+    /// Does what a [`Play`] says; waits for nodes that start or end, not for the time to come. A
+    /// post is skipped if its node does not run.
     ///
     /// # Errors
     /// [`ClusterError`].

@@ -23,9 +23,9 @@ pub struct Report {
     pub traffic: Traffic,
     /// Over all that happened: the same for the same scenario and seed.
     pub trace: String,
-    /// What the scenario expects and did not come out.
+    /// Expectations of the scenario that were not met.
     pub unmet: Vec<String>,
-    /// What went wrong that no log tells, such as a message that cannot be read.
+    /// Faults that no log tells, such as a message that cannot be read.
     pub defects: Vec<String>,
 }
 
@@ -196,5 +196,5 @@ impl fmt::Display for Report {
     }
 }
 
-/// What is shown of what is wrong. The first of it mostly is the cause of the rest.
+/// The most violations that are shown. The first of it mostly is the cause of the rest.
 const MAX_LINES: usize = 12;

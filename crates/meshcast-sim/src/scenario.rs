@@ -1,4 +1,4 @@
-//! What happens in a world: who is there, how they are linked, what they post, and what goes wrong.
+//! A scenario of a world: who is there, how they are linked, what they post, and what goes wrong.
 
 mod fault;
 mod mark;
@@ -84,7 +84,7 @@ pub struct Scenario {
     /// What goes wrong, and when.
     #[serde(default, rename = "fault")]
     pub faults: Vec<Fault>,
-    /// What else goes wrong, as chance has it.
+    /// Random faults besides.
     #[serde(default)]
     pub random: Option<Random>,
     /// What has to come out, besides no violation.
@@ -117,8 +117,8 @@ impl Scenario {
     pub fn rules(&self) -> Rules {
         Rules {
             retention: self.memory.age,
-            // An opening and its answer may each wait for a process that does nothing. Where the
-            // time went nobody knows, and all of it is heard as well.
+            // An opening and its answer may each wait for a process that does nothing. Nobody knows
+            // where the time went, and all of it is heard as well.
             early: EARLY + 2 * self.longest_pause(),
             bound: Some(self.bound),
             held_cap: Some(self.memory.budget as u64),
@@ -182,7 +182,7 @@ impl Scenario {
     }
 }
 
-/// How much younger what is handed on may seem than it is, for the time it travels.
+/// The time by which a forwarded frame may seem younger than it is, for the time it travels.
 const EARLY: Duration = Duration::from_secs(5);
 
 /// More would take days.

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Does some work for each seed, on several cores, and tells what came of each in the order of the
-/// seeds, as soon as all before it are told. What waits to be told is kept, so it should be small.
+/// seeds, as soon as all before it are told. Waiting results are kept, so they should be small.
 ///
 /// # Errors
 /// The first of `tell`, when the work that is under way has come to its end.

@@ -63,9 +63,9 @@ pub(crate) struct World<'a> {
     trace: Trace,
     pub(crate) log: Vec<Entry>,
     pub(crate) traffic: Traffic,
-    /// What can be wrong besides what the log tells.
+    /// Possible faults besides those that the log tells.
     pub(crate) defects: Vec<String>,
-    /// Which process is watched, and all that its engine is told and says.
+    /// The watched process, and all that its engine is told and says.
     pub(crate) watched: Option<Watched>,
 }
 

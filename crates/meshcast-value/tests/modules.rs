@@ -1,6 +1,6 @@
 //! The modules of the crate need each other one way.
 //!
-//! What a file uses is read off its `crate::…` and `super::…` paths. Tests may use everything.
+//! The uses of a file are read off its `crate::…` and `super::…` paths. Tests may use everything.
 
 #![expect(clippy::disallowed_methods, reason = "it reads the sources")]
 

@@ -47,7 +47,7 @@ struct IdentitySettings {
     membership: Option<Membership>,
 }
 
-/// Where the node is reached, and whom it dials.
+/// The addresses of the node, and those it dials.
 #[derive(Debug, Clone, Default)]
 struct AddressSettings {
     listen: Vec<Multiaddr>,

@@ -75,7 +75,7 @@ async fn a_member_without_a_link_to_whoever_asks_answers_over_the_one_between() 
     let expected: [Told; 2] = [("node-1".into(), Ok(41)), ("node-2".into(), Ok(42))];
     assert_eq!(all, expected);
     assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
-    // Who asks is told to who answers as what it is.
+    // The asker's identity is told to those who answer.
     let _names = rooms[2].on_ask(async |asked: FromMember<u32>| asked.name().to_string());
     let mut names = rooms[0].ask::<String, _>(&1).expect("short");
     names = names.only(mesh.node(2).peer_id());

@@ -141,7 +141,7 @@ async fn who_is_cut_off_for_longer_than_anything_is_kept_is_told_what_it_missed(
     assert_eq!(next(&mut inbox).await, 4);
 }
 
-/// What is known to be missing is in `Health::behind_by`, until it comes or is given up.
+/// Numbers known to be missing are in `Health::behind_by`, until they come or are given up.
 #[tokio::test(start_paused = true)]
 async fn by_how_much_a_node_is_behind_is_told_while_it_is() {
     let limits = Limits {
@@ -282,7 +282,7 @@ async fn whoever_leaves_is_seen_to_leave_and_whoever_is_killed_is_lost_within_it
     assert_eq!(ended(&mut changes).await, ("lost", "node-2".to_owned()));
     let bound = began.elapsed();
     assert!((9..13).contains(&bound.as_secs()), "{bound:?}");
-    // What its object heard meanwhile was nothing.
+    // Its object heard nothing meanwhile.
     mesh.node(0).shutdown().await;
     assert!(inbox.recv().await.is_none());
 }

@@ -1,7 +1,7 @@
 //! The modules of the crate stand in layers, and each may use only those of the layers below its
 //! own. So there is no circle among them.
 //!
-//! What a file uses is read off its `crate::…` and `super::…` paths. Tests may use everything.
+//! The uses of a file are read off its `crate::…` and `super::…` paths. Tests may use everything.
 
 #[path = "../../meshcast-proto/tests/wings/sources.rs"]
 mod sources;
@@ -47,7 +47,7 @@ const LAYERS: [&[&str]; 13] = [
     &["testing"],
 ];
 
-/// What stands beside the layers: the front page, and what tests are made of.
+/// Files beside the layers: the front page, and what tests are made of.
 const OUTSIDE: [&str; 2] = ["lib", "swarm_fixture"];
 
 #[test]

@@ -60,15 +60,15 @@ struct World {
     now: Duration,
     /// The first two are linked.
     linked: bool,
-    /// What the hostile one was told or made, and may repeat.
+    /// Messages that the hostile one was told or made, and may repeat.
     heard: Vec<AskMessage>,
-    /// What it was told and has not handed on.
+    /// Messages that it was told and has not handed on.
     fresh: VecDeque<AskMessage>,
     on_the_way: VecDeque<(usize, usize, AskMessage)>,
     /// Questions that an honest one was asked and has not answered, and all it ever was.
     waiting: Vec<VecDeque<(Sender, u64)>>,
     asked: BTreeSet<(usize, Sender, u64)>,
-    /// Of whom an honest one was told what became of its question, and which are over.
+    /// The members whose replies an honest one was told, and the questions that are over.
     told: BTreeSet<(usize, u64, Sender)>,
     over: BTreeSet<(usize, u64)>,
 }

@@ -1,7 +1,7 @@
 //! An engine among peers that do as the input says: any of them may lie, flood, forge, repeat
 //! itself and come and go. One is honest, an engine of its own, and posts.
 //!
-//! What must hold whatever they do: no panic; what comes out of one step, and what is kept, is
+//! Invariants, whatever they do: no panic; what comes out of one step, and what is kept, is
 //! bounded; the clock of the engine moves on; what is delivered of each sender is in order and
 //! complete, or its gaps are named; and once all are gone and time has passed, what they caused is
 //! gone too.

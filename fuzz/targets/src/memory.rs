@@ -1,4 +1,4 @@
-//! What is taken of memory, counted by the allocator.
+//! The memory that is taken, counted by the allocator.
 
 use peak_alloc::PeakAlloc;
 
@@ -10,8 +10,7 @@ pub fn current() -> usize {
     ALLOCATOR.current_usage()
 }
 
-/// What `make` took at its highest, and what it made. Counts what other threads take meanwhile as
-/// well.
+/// The peak memory of `make`, and what it made. Counts what other threads take meanwhile as well.
 pub fn peak<T>(make: impl FnOnce() -> T) -> (usize, T) {
     ALLOCATOR.reset_peak_usage();
     let before = ALLOCATOR.current_usage();

@@ -8,7 +8,7 @@ use meshcast::{
 use meshcast_sim::Scenario;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// What a node is asked to post, and what a client reads of it.
+/// Requests to post at a node, and what a client reads of them.
 pub(crate) fn admin(data: &[u8]) {
     let _ = Value::from_json_text(data);
     comes_back::<Line>(data);
@@ -20,7 +20,7 @@ pub(crate) fn admin(data: &[u8]) {
     comes_back::<Refused>(data);
 }
 
-/// What was read is written so that it is read, and the same.
+/// Values that were read are written so that they are read again, and the same.
 fn comes_back<T: Serialize + DeserializeOwned>(data: &[u8]) {
     let Ok(read) = serde_json::from_slice::<T>(data) else {
         return;

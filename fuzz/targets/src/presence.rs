@@ -1,4 +1,4 @@
-//! Who is present, as honest members see it while a member between them says anything at all.
+//! Presence, as honest members see it while a member between them says anything at all.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -48,7 +48,7 @@ struct World {
     said: Vec<Vec<Vec<u8>>>,
     /// What the hostile one was told, and may repeat.
     heard: Vec<Bytes>,
-    /// What it was told and has not handed on, by whom.
+    /// Messages that it was told and has not handed on, by whom.
     fresh: VecDeque<Bytes>,
 }
 

@@ -1,4 +1,4 @@
-//! Where a fuzzer sets out: the golden vectors, and what else is well formed.
+//! The seeds of a fuzzer: the golden vectors, and what else is well formed.
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use crate::memory::peak;
 
-/// What an attacker may make a reader take. Little, so that little input shows much.
+/// The memory that an attacker may make a reader take. Little, so that little input shows much.
 const LIMITS: DecodeLimits = {
     let mut limits = DecodeLimits {
         max_depth: 100,

@@ -1,4 +1,4 @@
-//! Whatever makes a node hold what it does not read.
+//! Attacks that make a node hold what it does not read.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub(super) async fn windows(wire: &mut Wire) -> Result<()> {
 
 pub(super) async fn crumbs(wire: &mut Wire) -> Result<()> {
     let mut streams = Vec::new();
-    // Whoever accepts streams waits on each for what it is about.
+    // A node that accepts streams waits on each for what it is about.
     for _ in 0..NEGOTIATING {
         streams.push(wire.pour(&[19]).await?);
     }
@@ -50,8 +50,8 @@ pub(super) async fn crumbs(wire: &mut Wire) -> Result<()> {
 /// How many streams of a connection may be without a protocol at the same time, in libp2p.
 const NEGOTIATING: usize = 128;
 
-/// How long it takes until windows are large.
+/// The time until windows are large.
 const INFLATED: Duration = Duration::from_secs(4);
 
-/// What a stream may bring before it is read.
+/// The bytes that a stream may bring before it is read.
 const WINDOW: usize = 256 * 1024;

@@ -64,7 +64,7 @@ pub async fn refuse(key: &MeshKey, version: u16) -> Result<Refusing> {
             };
             let admission = admission.clone();
             tokio::spawn(async move {
-                // Whoever goes meanwhile is not told.
+                // A peer that goes meanwhile is not told.
                 if let Ok((_, muxer)) = upgrade.await {
                     let _ = timeout(PATIENCE, turn_away(muxer, &admission)).await;
                 }

@@ -35,7 +35,7 @@ struct State {
     heard: Heard,
     /// Where it is to be.
     at: usize,
-    /// What it reads, to be shut when it is to go.
+    /// Its stream, to be shut when it is to go.
     open: Option<TcpStream>,
     is_leaving: bool,
     /// The names of the instances it was at.
@@ -52,16 +52,16 @@ pub(super) struct Heard {
     due: BTreeMap<String, u64>,
     /// The process of each name.
     processes: BTreeMap<String, String>,
-    /// How many lines it was shown at first, once it was.
+    /// The number of lines it was shown at first, once it was.
     begun_with: Option<usize>,
-    /// How many numbers it was told that it will not get.
+    /// The count of numbers that it was told it will not get.
     missed: u64,
     /// What came that was not due.
     wrong: Vec<String>,
 }
 
 impl Client {
-    /// One that is new. What is said from now on it hears live, and not among what it is shown at
+    /// One that is new. It hears messages from now on live, and not among those it is shown at
     /// first, which may be cut short.
     pub(super) fn at(chat: &Chat, at: usize) -> Self {
         let client = Self::after(chat, at, Heard::default());
@@ -88,7 +88,7 @@ impl Client {
         let own = Arc::clone(&shared);
         let thread = Some(thread::spawn(move || own.listen()));
         let client = Self { shared, thread };
-        // Whoever is there hears what is said from now on.
+        // Everybody there hears what is said from now on.
         eventually("it is there", BOUND, || {
             (!client.places().is_empty()).then_some(())
         });

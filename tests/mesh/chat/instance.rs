@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use super::BOUND;
 use crate::harness::{Fleet, PATIENCE, Process, Program, Signal, eventually, get_unix};
 
-/// Where each instance is reached; `None` while it does not run.
+/// The address of each instance; `None` while it does not run.
 #[derive(Clone, Default)]
 pub(super) struct Doors(Arc<Mutex<[Option<Door>; 3]>>);
 
@@ -30,7 +30,7 @@ pub(super) struct Chat {
     net: Option<Net>,
     settings: Vec<(String, String)>,
     instances: Vec<Option<Process>>,
-    /// Where others reach each, or did last.
+    /// The address at which others reach each, or did last.
     listen: Vec<String>,
     /// The directory of the admin socket of each, or of its last.
     sockets: [PathBuf; 3],

@@ -1,5 +1,5 @@
-//! What goes wrong between members: links that carry no gossip, versions that are apart, and a mesh
-//! that takes less than is posted.
+//! Faults between members: links that carry no gossip, versions that are apart, and a mesh that
+//! takes less than is posted.
 
 use std::io::Write;
 

@@ -120,7 +120,7 @@ impl Process {
             .unwrap_or_else(|| panic!("no {n} lines {what:?} on stderr of {self}"))
     }
 
-    /// How it ends, and what it said on stdout and stderr.
+    /// Its exit status, and its output on stdout and stderr.
     #[track_caller]
     pub(crate) fn end(mut self, bound: Duration) -> (ExitStatus, String, String) {
         let description = self.to_string();

@@ -28,8 +28,8 @@ impl Sources {
         self.0.iter().map(|(module, file)| (&module[..], file))
     }
 
-    /// Modules of one folder that need each other, of each where there are any. What a module takes
-    /// from the front file it needs of where that has it from.
+    /// Modules of one folder that need each other, of each where there are any. An item that a
+    /// module takes from the front file counts as taken from where that has it.
     pub(crate) fn circles(&self) -> Vec<Vec<String>> {
         let mut folders: BTreeMap<&[String], BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
         for (module, file) in self.iter() {
@@ -126,7 +126,7 @@ impl File {
             .is_some_and(|line| line != "}")
     }
 
-    /// Where it has each name from that its `use` brings in.
+    /// The origin of each name that its `use` brings in.
     fn has_from(&self, module: &[String]) -> BTreeMap<String, Vec<String>> {
         let mut paths = Vec::new();
         for (at, _) in self.code.match_indices("use ") {

@@ -1,4 +1,4 @@
-//! What an object should have got, given what others got.
+//! The messages that an object should have got, given what others got.
 
 use std::collections::BTreeMap;
 
@@ -164,14 +164,14 @@ impl Scope {
             ),
             Since::Last(n) => {
                 let early = from(*opened - rules.early);
-                // Of what its sender posted as it died nobody may know.
+                // Nobody may know of posts that its sender made as it died.
                 let newest = (0..early).rev().find(|index| reached(*index));
                 let known = newest.map_or(0, |newest| newest + 1);
                 (last(now, *n), early.min(last(known, *n)))
             }
         };
         Self {
-            // What its own process posted before needs no mesh to be remembered.
+            // Earlier posts of its own process need no mesh to be remembered.
             must: if rules.evicting || *log.sender == object.name.process {
                 now
             } else {
@@ -276,7 +276,7 @@ impl Case<'_> {
     /// Did it get as far as the others?
     fn check_end(&self, heard: Option<&Heard>, group: usize, found: &mut Vec<Violation>) {
         let posts = self.log.posts;
-        // What was posted just before the end may still be on its way.
+        // Posts just before the end may still be on their way.
         let in_time = match self.rules.bound {
             Some(bound) => posts.partition_point(|post| post.t + bound <= self.books.end),
             None => posts.len(),

@@ -1,4 +1,4 @@
-//! What can be known before any object is looked at: who ran when, and who posted what.
+//! Facts known before any object is looked at: who ran when, and who posted what.
 
 use std::collections::BTreeMap;
 

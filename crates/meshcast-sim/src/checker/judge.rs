@@ -339,7 +339,7 @@ struct Delivered<'a> {
 }
 
 impl Delivered<'_> {
-    /// What is wrong with it compared with what was posted.
+    /// Its faults compared with what was posted.
     fn unlike(&self, post: &Post) -> Option<Violation> {
         let (t, seqs, hash) = (self.t, self.seqs, self.hash);
         let (object, sender) = (self.object.clone(), self.sender.clone());

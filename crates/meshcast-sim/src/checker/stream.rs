@@ -9,14 +9,14 @@ use crate::{
     log::{Name, Span},
 };
 
-/// How far it has got, and what it was told instead.
+/// Its progress, and what it was told instead.
 #[derive(Debug)]
 pub(super) struct Stream {
     /// Its lowest number.
     begin: u64,
     /// The number that is due.
     pub(super) next: u64,
-    /// What it was told will not come.
+    /// The numbers that it was told will not come.
     pub(super) gaps: Vec<Told>,
     /// What was left out without a word, so far.
     skipped: Vec<Skipped>,

@@ -80,14 +80,14 @@ impl ClusterBuilder {
         self
     }
 
-    /// What all links are like of which nothing more exact is said.
+    /// The shape of all links of which nothing more exact is said.
     pub fn shape(self, shape: Shape) -> Self {
         self.links
             .shape(&Place::Everywhere, &Place::Everywhere, shape);
         self
     }
 
-    /// What is between the nodes, for whatever is not said here.
+    /// The links between the nodes, for everything else.
     pub const fn links(&self) -> &Links {
         &self.links
     }

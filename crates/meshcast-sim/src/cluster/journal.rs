@@ -56,13 +56,13 @@ struct Process {
 /// An object of the channel, as far as it is known.
 #[derive(Debug)]
 struct Object {
-    /// How many numbers others had used when it was opened.
+    /// The count of numbers that others had used when it was opened.
     before: BTreeMap<Name, u64>,
     /// Up to which number it has heard others, gaps included.
     heard: BTreeMap<Name, u64>,
     /// Whether the process posts by it: it does not hear these.
     posts: bool,
-    /// What it wanted from before is not all there yet.
+    /// Its backfill is not all there yet.
     looks_back: bool,
 }
 
@@ -163,7 +163,8 @@ impl Journal {
             let channel = self.channel.clone();
             let mut book = self.book();
             let sender = |book: &Book, id: PeerId| {
-                // What is not of the cluster is no name of it either: the checker will say so.
+                // A member that is not of the cluster is no name of it either: the checker will say
+                // so.
                 book.names
                     .get(&id)
                     .cloned()
@@ -282,7 +283,7 @@ enum Lack<'a> {
         sender: &'a Name,
         missing: Span,
     },
-    /// Of what was before it opened the channel, and it wants.
+    /// Messages from before it opened the channel, that it wants.
     Past { process: &'a Name },
 }
 
@@ -419,7 +420,7 @@ impl Recorder {
         let messages = channel.messages();
         self.objects += 1;
         let object = self.objects;
-        // What is posted from here on has to arrive.
+        // Posts from here on have to arrive.
         let processes = book.processes.iter();
         let known = Object {
             before: processes
@@ -472,10 +473,9 @@ pub struct NotAgreed {
     pub lacking: Vec<String>,
 }
 
-/// What is surely one number: the rest of a frame and what is around a value take less than the
-/// difference.
+/// The distance that is surely one number: the rest of a frame and what is around a value take less
+/// than the difference.
 const MAX_LEN: usize = 60_000;
 
-/// How often it is looked whether an object has all that it wanted from before: nothing need come
-/// for that.
+/// The interval of checks whether an object has all its backfill: nothing need come for that.
 const LOOK: Duration = Duration::from_millis(50);

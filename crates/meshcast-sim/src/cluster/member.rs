@@ -13,7 +13,7 @@ pub(super) struct Member {
     pub(super) name: NodeName,
     pub(super) region: Region,
     pub(super) state: State,
-    /// Where its process listens, if there is one.
+    /// The listen address of its process, if there is one.
     pub(super) addresses: Vec<Multiaddr>,
     /// Nothing gets to it or from it.
     pub(super) disconnected: bool,

@@ -62,8 +62,7 @@ pub enum Fault {
         lasts: Duration,
         node: String,
     },
-    /// Who reads on these nodes falls behind, so that they hold up whoever posts as long as they
-    /// may.
+    /// Readers on these nodes fall behind, so that they hold up posters as long as they may.
     Slow {
         #[serde(with = "secs")]
         at: Duration,
@@ -391,14 +390,15 @@ impl Draw<'_> {
     }
 }
 
-/// How long chance leaves a channel closed at least. A driver tells the engine two minutes after
-/// the last object is gone, when whatever peers said of the time before has come, or its link
-/// is broken.
+/// The least random time for which a channel is closed. A driver tells the engine two minutes after
+/// the last object is gone, when whatever peers said of the time before has come, or its link is
+/// broken.
 const LINGER: Duration = Duration::from_secs(10);
 
 fn all_kinds() -> Vec<Kind> {
     Kind::ALL.to_vec()
 }
 
-/// How far chance sets a clock off, in seconds: two of them are as far apart then as they may be.
+/// The most by which a clock is set off at random, in seconds: two of them are as far apart then as
+/// they may be.
 const CLOCK_APART: u64 = 60;

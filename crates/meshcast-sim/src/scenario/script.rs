@@ -33,7 +33,7 @@ pub(crate) enum Step {
     },
 }
 
-/// What is done, and when everything is in order again.
+/// The steps, and when everything is in order again.
 #[derive(Debug)]
 pub(crate) struct Script {
     /// In the order of time.

@@ -36,13 +36,13 @@ pub struct Network {
     pub loss: f64,
     /// How probably a hop brings it twice.
     pub duplicate: f64,
-    /// How long gossip takes to use a new link or a newly opened channel, at most.
+    /// The time that gossip takes to use a new link or a newly opened channel, at most.
     pub warmup_ms: u64,
     /// How many bytes a second a link carries in each direction beside gossip.
     pub bandwidth: u64,
-    /// How many bytes may wait on a link; with more it is closed.
+    /// The bytes that may wait on a link; with more it is closed.
     pub queue: u64,
-    /// How long a link may be silent before it counts as broken.
+    /// The time that a link may be silent before it counts as broken.
     pub detect_ms: u64,
     /// How long it takes to try again, at most.
     pub redial_ms: u64,
@@ -89,7 +89,7 @@ pub struct Load {
     pub rate: f64,
     /// How large values are.
     pub sizes: Vec<Size>,
-    /// How probably a post is many values at once, which go into one frame.
+    /// The probability that a post is many values at once, which go into one frame.
     pub burst: f64,
     /// How probably a value is the same as the one before.
     pub repeat: f64,
@@ -190,7 +190,7 @@ pub struct Expect {
 }
 
 impl Scenario {
-    /// What it sets that only virtual worlds have, by its names in the file.
+    /// Its settings that only virtual worlds have, by their names in the file.
     pub(crate) fn virtual_settings(&self) -> Vec<&'static str> {
         let (network, load) = (Network::default(), Load::default());
         let set = [

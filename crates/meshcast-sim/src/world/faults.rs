@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl World<'_> {
-    /// Does one step of the script. What makes no sense at the moment is left out: chance does not
-    /// look.
+    /// Does one step of the script. A fault that makes no sense at the moment is left out: chance
+    /// does not look.
     pub(super) fn step(&mut self, step: Step) {
         if let Step::Close(node, _)
         | Step::Open(node, ..)

@@ -34,7 +34,7 @@ pub(super) struct Host {
     /// It does nothing; what comes waits.
     pub(super) paused: bool,
     pub(super) backlog: Vec<Input>,
-    /// What is done to it when it goes on.
+    /// The calls that it gets when it goes on.
     pub(super) deferred: Vec<Step>,
     /// How far its wall clock is off.
     pub(super) skew_ms: i64,
@@ -53,20 +53,20 @@ pub(super) struct Process {
     pub(super) conduct: Conduct,
     pub(super) member: Arc<Member>,
     started: At,
-    /// What its clock showed when it started: another number for each.
+    /// The reading of its clock when it started: another number for each.
     clock: Time,
     /// When it will be called.
     pub(super) wake: At,
-    /// How often in a row it was called and wanted to be called again at once.
+    /// The number of times in a row that it was called and wanted to be called again at once.
     pub(super) idle_wakes: u32,
     /// Its objects, by the place of their channel.
     pub(super) objects: BTreeMap<usize, Vec<u64>>,
-    /// What waits until it may be posted, by the place of its channel.
+    /// Posts that wait until they may be posted, by the place of their channel.
     pub(super) outbox: BTreeMap<usize, VecDeque<Section>>,
     pub(super) next_object: u64,
     /// Those who came late, each by its look back.
     pub(super) late: BTreeMap<u64, Late>,
-    /// What is left out of what is delivered to those, or owed to them.
+    /// The numbers left out of what is delivered to those, or owed to them.
     pub(super) seams: BTreeMap<(u64, Sender), Seam>,
     /// When gossip uses a channel that was opened.
     pub(super) grafted: BTreeMap<usize, At>,

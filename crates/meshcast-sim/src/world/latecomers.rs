@@ -41,10 +41,10 @@ pub(super) enum Item {
     Missed(SeqRange),
 }
 
-/// Where what an object hears from before it came meets what is delivered of a sender.
+/// The seam between the backfill of an object and what is delivered of a sender.
 #[derive(Debug)]
 pub(super) struct Seam {
-    /// What is delivered below was read before, or is not wanted.
+    /// Numbers delivered below were read before, or are not wanted.
     from: Option<Seq>,
     /// Could not be fetched, which could not be said while nobody knew whose it is.
     owed: Option<SeqRange>,

@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) ends: [usize; 2],
-    /// How many faults keep what comes from each end.
+    /// The number of faults that hold up what comes from each end.
     blocks: [u32; 2],
     conn: Option<Conn>,
     /// How many connections there were.
@@ -43,7 +43,7 @@ struct Conn {
 #[derive(Debug, Default)]
 struct Lane {
     queue: VecDeque<Bytes>,
-    /// How many of them wait until the link is free.
+    /// The number of them that wait until the link is free.
     stuck: usize,
     /// When all before is sent.
     sent: At,
@@ -256,7 +256,7 @@ impl World<'_> {
         self.plan_in(detect, Action::Detect { link, conn, since });
     }
 
-    /// What was held up goes on.
+    /// Messages that were held up go on.
     pub(super) fn go_on(&mut self, link: usize) {
         let again = self.rng.duration(MIN_RESEND, MAX_RESEND);
         let way = self.one_way(link);

@@ -22,7 +22,7 @@ pub(super) struct Load {
     until: At,
     /// The last value of each host.
     last: Vec<Vec<u8>>,
-    /// The object that posts at this moment. What it posts comes back at once, for the others.
+    /// The object that posts at this moment. Its posts come back at once, for the others.
     pub(super) posting: Option<u64>,
 }
 
@@ -228,7 +228,7 @@ pub(super) struct Section {
     /// Who posts it.
     object: u64,
     records: Vec<u8>,
-    /// How many numbers each value takes that begins here, and what it is.
+    /// The count of numbers of each value that begins here, and what it is.
     values: Vec<(u64, Digest)>,
 }
 

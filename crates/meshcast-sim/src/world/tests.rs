@@ -80,7 +80,7 @@ fn nothing_crosses_a_partition_and_all_does_after_it() {
             .count()
     };
     assert!(crossed(2, 5) > 0);
-    // What was under way may still arrive in a moment.
+    // Messages under way may still arrive in a moment.
     assert_eq!(crossed(6, 15), 0);
     assert!(crossed(15, 20) > 0);
     assert!(report.traffic.repaired > 0);

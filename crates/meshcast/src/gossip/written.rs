@@ -220,7 +220,7 @@ impl Drop for Speech {
 const NEGOTIATION: &[u8] = b"/multistream/";
 const GOSSIP: &[u8; 9] = b"/meshsub/";
 
-/// With what an RPC begins that holds a frame: the field `publish`, which has a length.
+/// The first bytes of an RPC that holds a frame: the field `publish`, which has a length.
 const FRAME: u8 = 2 << 3 | 2;
 
 #[cfg(test)]

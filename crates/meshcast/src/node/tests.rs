@@ -764,7 +764,7 @@ async fn one_waits_for_members_for_as_long_as_it_takes_or_the_node_runs() {
     assert_eq!(within(a.wait_for_members(0)).await, Err(crate::Closed));
 }
 
-/// By what it asks as a peer, as if it had asked for too much; and it is gone.
+/// By its requests as a peer, as if it had asked for too much; and it is gone.
 #[tokio::test]
 async fn a_member_that_was_refused_memory_is_named_also_when_it_is_gone() {
     let (a, b) = Mesh::new().pair().await;

@@ -35,10 +35,11 @@ const RETENTION: Duration = Duration::from_secs(60);
 /// with what is had of 512 channels.
 const MOST_OUTPUTS: usize = 4096;
 const MOST_BYTES: usize = 2 << 20;
-/// What the engine and the harness may take of memory: the history and what is held are a quarter
+/// The memory that the engine and the harness may take: the history and what is held are a quarter
 /// of a MiB each, and there are 256 logs and 64 channels.
 const MOST_MEMORY: usize = 8 << 20;
-/// How often it may want to be called in a second of quiet: what is paced is paced by milliseconds.
+/// The number of times that it may want to be called in a second of quiet: paced work is paced by
+/// milliseconds.
 const MOST_TIMEOUTS: usize = 2_000;
 
 fn config() -> Config {
@@ -63,7 +64,7 @@ struct Node {
     peer: &'static Peer,
     engine: Engine,
     verifier: Verifier,
-    /// What came out of the engine and was not carried on.
+    /// Outputs of the engine that were not carried on.
     out: Vec<Output>,
     /// The number that has to come next of each sender, on a channel that stays open.
     next: BTreeMap<(ChannelName, Sender), Option<Seq>>,
@@ -258,8 +259,8 @@ impl World {
     }
 
     fn close(&mut self, n: usize) {
-        // What was said to the last opening has to have come, as the engine demands: it has, there
-        // is no delay.
+        // Answers to the last opening have to have come, as the engine demands: they have, there is
+        // no delay.
         self.me.engine.handle_close(&channel(n));
         self.me.next.retain(|(name, _), _| *name != channel(n));
         self.settle();
@@ -366,7 +367,7 @@ impl World {
                     );
                 }
             }
-            // What is said at this moment may make more due at the same, but not for ever.
+            // Messages at this moment may make more due at the same, but not for ever.
             self.settle();
             timeouts += 1;
             let allowed = MOST_TIMEOUTS * (2 + lasts.as_secs() as usize);
@@ -522,7 +523,7 @@ impl Node {
         assert!(bytes <= MOST_BYTES, "{bytes} bytes are said at once");
     }
 
-    /// What a channel gets of a sender is without a hole that is not named.
+    /// A channel gets all of a sender without a hole that is not named.
     fn follows(&mut self, name: &ChannelName, sender: Sender, seqs: SeqRange) {
         if sender == self.peer.sender() {
             return;

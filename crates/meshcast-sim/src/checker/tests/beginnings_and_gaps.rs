@@ -1,4 +1,4 @@
-//! Where a stream begins, what is missing in it, and when.
+//! The beginnings of streams, and the gaps in them.
 
 use super::*;
 
