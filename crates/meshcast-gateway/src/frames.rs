@@ -1,5 +1,5 @@
-//! What passes between a client and the service: text that is JSON, and binary frames that carry
-//! values. See `docs/gateway.md`.
+//! Frames between a client and the service: text that is JSON, and binary frames that carry values.
+//! See `docs/gateway.md`.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

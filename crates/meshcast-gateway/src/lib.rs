@@ -61,7 +61,7 @@ pub struct Gateway {
 
 type Permit = dyn Fn(&Parts, &str) -> Access + Send + Sync;
 
-/// What a client may do on a channel.
+/// The rights of a client on a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Access {
     /// It hears what is posted, also what was posted before.
@@ -127,7 +127,8 @@ impl Gateway {
         self
     }
 
-    /// How many clients may be connected. Default: 1,024. Beyond, a request is answered by 503.
+    /// The most clients that may be connected. Default: 1,024. Beyond, a request is answered by
+    /// 503.
     pub fn max_clients(self, max_clients: usize) -> Self {
         Self {
             max_clients,
@@ -135,7 +136,7 @@ impl Gateway {
         }
     }
 
-    /// How many channels a client may have open. Default: 64. Beyond, they are refused.
+    /// The most channels that a client may have open. Default: 64. Beyond, they are refused.
     pub fn max_channels(self, max_channels: usize) -> Self {
         Self {
             max_channels,
@@ -152,7 +153,7 @@ impl Gateway {
         }
     }
 
-    /// What serves it, for the path that pages connect with.
+    /// The service, for the path that pages connect with.
     pub fn into_route<S: Clone + Send + Sync + 'static>(self) -> MethodRouter<S> {
         let clients = Arc::new(Semaphore::new(self.max_clients.min(Semaphore::MAX_PERMITS)));
         let service = Service {

@@ -1,4 +1,4 @@
-//! How much memory reading one value may take.
+//! The memory that reading one value may take.
 
 use crate::encode::MAX_DEPTH;
 use crate::error::{DecodeError, JsonError};
@@ -7,7 +7,7 @@ use crate::error::{DecodeError, JsonError};
 /// objects, far above any message worth posting and far below what hurts a process.
 pub const DEFAULT_MAX_MEMORY: usize = 64 << 20;
 
-/// How much a decoder may spend on one value.
+/// The limits of a decoder for one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLimits {
     /// Containers inside each other; [`MAX_DEPTH`] by default. A Rust type ends at

@@ -14,7 +14,7 @@ pub struct ValueRef<'a> {
     slot: &'a Slot,
 }
 
-/// What a [`ValueRef`] stands on, for matching.
+/// The value that a [`ValueRef`] stands on, for matching.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Kind<'a> {
@@ -95,11 +95,11 @@ pub enum Kind<'a> {
 /// A typed array or `DataView`, and the buffer it may share with others.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// Which view it is.
+    /// The kind of the view.
     pub kind: ViewKind,
     /// The `ArrayBuffer`.
     pub buffer: ValueRef<'a>,
-    /// Where the view starts in the buffer, in bytes.
+    /// The start of the view in the buffer, in bytes.
     pub offset: usize,
     /// The number of its elements; `None` follows the length of a resizable buffer.
     pub length: Option<usize>,
@@ -159,7 +159,7 @@ impl<'a> ValueRef<'a> {
         Self { value, slot }
     }
 
-    /// What this is.
+    /// The kind of this value.
     pub fn kind(self) -> Kind<'a> {
         match self.slot {
             Slot::Undefined => Kind::Undefined,

@@ -171,7 +171,7 @@ enum Part {
     Pairs,
     /// `[[key, value], …]` of an object or array
     Entries,
-    /// What stands behind `$array`, `$view`, `$error`.
+    /// The content of `$array`, `$view`, `$error`.
     Fields,
 }
 

@@ -55,7 +55,7 @@ pub(crate) use self::server::Serving;
 pub use self::{directory::socket_directories, socket::Listener};
 pub use crate::error::{AdminError, DirectoryFault};
 
-/// Where a node's admin socket is.
+/// The place of a node's admin socket.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum AdminSocket {
     /// There is none.

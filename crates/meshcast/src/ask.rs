@@ -28,7 +28,7 @@
 //!
 //! A member between can lose a question or an answer, and can say falsely that nothing more comes.
 //! The cost of such a question is in
-//! [limits](https://github.com/meshcast/meshcast/blob/main/docs/limits.md#questions). Where all are
+//! [limits](https://github.com/meshcast/meshcast/blob/main/docs/limits.md#questions). If all are
 //! linked, nothing travels over others.
 //!
 //! ```
@@ -98,7 +98,7 @@ pub use answering::Answering;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct FromMember<T> {
-    /// What it said.
+    /// The value it sent.
     pub data: T,
     member: Arc<Member>,
 }
@@ -436,7 +436,7 @@ impl<T> FromMember<T> {
         peer_id(self.member.sender())
     }
 
-    /// What people call its node.
+    /// The name of its node.
     pub fn name(&self) -> &NodeName {
         &self.member.credential().name
     }
@@ -462,7 +462,7 @@ impl NoAnswer {
         self.peer
     }
 
-    /// What people call its node; `None` if that is not known of it.
+    /// The name of its node; `None` if that is not known of it.
     pub fn name(&self) -> Option<&NodeName> {
         Some(&self.member.as_ref()?.credential().name)
     }

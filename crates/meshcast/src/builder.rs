@@ -95,8 +95,8 @@ pub(crate) struct InMemory {
     pub(crate) seed: u64,
 }
 
-/// The identity of a node and the authorities it trusts, for those who do not use a mesh key. How
-/// both are made: [`membership`](crate::membership).
+/// The identity of a node and the authorities it trusts, for those who do not use a mesh key. The
+/// module [`membership`](crate::membership) shows how both are made.
 #[derive(Debug, Clone)]
 pub struct Membership {
     /// The identity to show to others.
@@ -127,13 +127,13 @@ impl NodeBuilder {
         Config::from_env().map(Self::from)
     }
 
-    /// What people call the node. Default: `MESHCAST_NAME`, else the region and a random number.
+    /// The name of the node. Default: `MESHCAST_NAME`, else the region and a random number.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.identity.name = Some(name.into());
         self
     }
 
-    /// Where the node runs. Default: the first of the environment variables `MESHCAST_REGION`,
+    /// The region of the node. Default: the first of the environment variables `MESHCAST_REGION`,
     /// `DENO_REGION`, `FLY_REGION` and `AWS_REGION` that is set, else `local`.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.identity.region = Some(region.into());
@@ -232,14 +232,14 @@ impl NodeBuilder {
         self
     }
 
-    /// What the node may use. Change [`Limits::default`], as shown [there](Limits).
+    /// The limits of the node. Change [`Limits::default`], as shown [there](Limits).
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Where the `meshcast` command reaches the node. Default: nowhere. With the feature `admin`,
-    /// which is on by default.
+    /// The socket at which the `meshcast` command reaches the node. Default: nowhere. With the
+    /// feature `admin`, which is on by default.
     #[cfg(feature = "admin")]
     pub fn admin(mut self, socket: AdminSocket) -> Self {
         self.services.admin = socket;

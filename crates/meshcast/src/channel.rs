@@ -340,7 +340,7 @@ impl IntoFuture for Closing {
     }
 }
 
-/// How a channel object is opened.
+/// Options for opening a channel object.
 ///
 /// ```
 /// use meshcast::{ChannelOptions, Since};

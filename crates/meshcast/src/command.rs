@@ -39,7 +39,7 @@ pub(crate) enum Command {
     Ping(PeerId, PingAnswer),
     /// Answered when members have what was posted before.
     Flush(Answer<Flushed>),
-    /// What is known of single messages.
+    /// The known facts of single messages.
     #[cfg(feature = "admin")]
     Trace(TraceQuery, oneshot::Sender<Trace>),
     /// Makes the driver drain and stop.

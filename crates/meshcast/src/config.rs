@@ -112,7 +112,7 @@ impl Config {
     /// Whether a node could start with these settings, as far as they say by themselves.
     ///
     /// # Errors
-    /// What [`NodeBuilder::spawn`](crate::NodeBuilder::spawn) would return.
+    /// The error that [`NodeBuilder::spawn`](crate::NodeBuilder::spawn) would return.
     pub fn check(&self) -> Result<(), SpawnError> {
         if let Some(name) = &self.name {
             NodeName::new(name).map_err(SpawnError::Name)?;

@@ -1,4 +1,4 @@
-//! What can go wrong, one enum for each thing one can do.
+//! Errors, one enum for each operation.
 //!
 //! May use: `address`, `limits`, `reason` and `units`, whose errors these are made of.
 //! Must not: know whatever fails: each module above turns what went wrong there into one of these.
@@ -306,7 +306,7 @@ impl From<MetricsAddressError> for SpawnError {
 pub struct EnvError {
     /// Its name.
     pub variable: &'static str,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: InvalidValue,
 }
 

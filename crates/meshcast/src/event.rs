@@ -1,4 +1,4 @@
-//! What happens to a node, for whoever watches.
+//! Events of a node.
 
 use std::{
     fmt,
@@ -28,9 +28,9 @@ pub enum NodeEvent {
     Connected {
         /// Which process.
         peer: PeerId,
-        /// What people call it.
+        /// Its name.
         name: NodeName,
-        /// Where it runs.
+        /// Its region.
         region: Region,
         /// Who dialled.
         direction: Direction,
@@ -39,9 +39,9 @@ pub enum NodeEvent {
     Disconnected {
         /// Which process.
         peer: PeerId,
-        /// What people call it.
+        /// Its name.
         name: NodeName,
-        /// Where it runs.
+        /// Its region.
         region: Region,
         /// Why.
         reason: DisconnectReason,
@@ -84,7 +84,7 @@ pub enum NodeEvent {
     Mute {
         /// Which process.
         peer: PeerId,
-        /// What people call it.
+        /// Its name.
         name: NodeName,
     },
     /// A post of a member was dropped: the member is not connected, was not heard before, and by
@@ -96,7 +96,7 @@ pub enum NodeEvent {
         channel: ChannelName,
         /// Which process posted it.
         peer: PeerId,
-        /// What people call it.
+        /// Its name.
         name: NodeName,
         /// How long ago, by its clock and this one.
         behind: Duration,
@@ -109,7 +109,7 @@ pub enum NodeEvent {
         channel: ChannelName,
         /// Which process posted it.
         peer: PeerId,
-        /// What people call it.
+        /// Its name.
         name: NodeName,
     },
     /// A member does what no honest one does, or not so often: claims what it does not have, hands

@@ -1,4 +1,4 @@
-//! What is sent to many, as a stream.
+//! A broadcast, as a stream.
 
 use std::{
     fmt,

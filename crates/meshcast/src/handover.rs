@@ -5,7 +5,7 @@ use std::fmt;
 use meshcast_proto::ChannelName;
 use serde::Serialize;
 
-/// What [`Node::shutdown`](crate::Node::shutdown) left behind.
+/// The result of [`Node::shutdown`](crate::Node::shutdown).
 ///
 /// `Display` says it in a line for a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -17,11 +17,11 @@ pub struct Shutdown {
     pub orderly: bool,
     /// Posts that no member is known to have, by channel. Nobody gets it any more.
     pub undelivered: Vec<Undelivered>,
-    /// How many members were connected at the end.
+    /// The number of members connected at the end.
     pub members: usize,
 }
 
-/// What [`Node::flush`](crate::Node::flush) found.
+/// The result of [`Node::flush`](crate::Node::flush).
 ///
 /// `Display` says it in a line for a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -30,7 +30,7 @@ pub struct Flushed {
     /// Earlier posts that no member has, by channel: nobody is there who wants them. It is kept,
     /// for whoever comes in time.
     pub undelivered: Vec<Undelivered>,
-    /// How many members were connected at the end.
+    /// The number of members connected at the end.
     pub members: usize,
 }
 
@@ -40,7 +40,8 @@ pub struct Flushed {
 pub struct Undelivered {
     /// The channel.
     pub channel: ChannelName,
-    /// How many messages; one that takes several [numbers](crate::Message::seqs) counts as so many.
+    /// The number of messages; one that takes several [numbers](crate::Message::seqs) counts as so
+    /// many.
     pub messages: u64,
     /// The bytes of them that the node still keeps, as they travel.
     pub bytes: usize,

@@ -15,7 +15,7 @@ pub struct Health {
     /// not stopping. A node that loses its company later stays ready: it keeps what is posted for
     /// those who come back.
     pub ready: bool,
-    /// How many members are connected, not counting the node itself.
+    /// The number of connected members, not counting the node itself.
     pub members: usize,
     /// Since when nobody is; `None` while somebody is. From its start on for a node that is the
     /// first of its fleet.
@@ -42,7 +42,7 @@ pub(crate) struct Vitals {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Ready {
-    /// How many members are connected at that moment, not counting the node itself. With 0 it is
+    /// The number of members connected at that moment, not counting the node itself. With 0 it is
     /// alone.
     pub members: usize,
 }

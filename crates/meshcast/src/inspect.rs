@@ -1,4 +1,4 @@
-//! What a node looks like at one moment, as plain data.
+//! A snapshot of a node, as plain data.
 
 use std::{ops::Deref, time::Duration};
 
@@ -32,9 +32,9 @@ pub struct Snapshot {
     pub unlinked: Vec<MemberInfo>,
     /// The seeds it was given, in that order.
     pub seeds: Vec<SeedInfo>,
-    /// Who takes the most of [`Limits::memory_bytes`](crate::Limits::memory_bytes), this node
-    /// included, ten at most; and ten more that were refused some of it. Whoever takes more comes
-    /// first.
+    /// The accounts that take the most of [`Limits::memory_bytes`](crate::Limits::memory_bytes),
+    /// this node included, ten at most; and ten more that were refused some of it. The largest
+    /// comes first.
     pub accounts: Vec<AccountInfo>,
     /// Channels it has open or still holds after the last object was closed, by name.
     pub channels: Vec<ChannelInfo>,
@@ -43,27 +43,27 @@ pub struct Snapshot {
     /// Connections that were not admitted, by this node or by the other side: the last of each
     /// kind.
     pub refusals: Vec<RefusalInfo>,
-    /// What it may use.
+    /// Its limits.
     #[serde(serialize_with = "numbers")]
     pub limits: Limits,
 }
 
-/// Who a node is.
+/// The identity of a node.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct NodeInfo {
-    /// What people call it.
+    /// Its name.
     pub name: NodeName,
-    /// Where it runs.
+    /// Its region.
     pub region: Region,
-    /// Which process it is: a new one at every start.
+    /// Its peer id: a new one at every start.
     #[serde(serialize_with = "shown")]
     pub peer_id: PeerId,
     /// The fingerprint of its mesh: all its members have it, and it is no secret.
     pub mesh: String,
     /// The process's number in its system.
     pub pid: u32,
-    /// Where it listens.
+    /// Its listen addresses.
     pub listen_addresses: Vec<Multiaddr>,
     /// When it was started.
     pub started_at: WallTime,
@@ -71,7 +71,7 @@ pub struct NodeInfo {
     pub version: &'static str,
     /// The version of the protocol: members of one mesh have the same.
     pub protocol: u16,
-    /// How many members it is connected to.
+    /// The number of members it is connected to.
     pub members: usize,
     /// The number of channels that it has open or still holds after the last object was closed.
     pub channels: usize,
@@ -81,12 +81,12 @@ pub struct NodeInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MemberInfo {
-    /// Which process it is.
+    /// Its peer id.
     #[serde(serialize_with = "shown")]
     pub peer_id: PeerId,
-    /// What people call it.
+    /// Its name.
     pub name: NodeName,
-    /// Where it runs.
+    /// Its region.
     pub region: Region,
     /// When anything was last heard of it, by this node's clock.
     pub last_heard: WallTime,
@@ -102,11 +102,11 @@ pub struct MemberInfo {
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct PeerInfo {
-    /// What people call it.
+    /// Its name.
     pub name: NodeName,
-    /// Where it runs.
+    /// Its region.
     pub region: Region,
-    /// Which process it is.
+    /// Its peer id.
     #[serde(serialize_with = "shown")]
     pub peer_id: PeerId,
     /// The listen addresses that it announced.
@@ -118,11 +118,11 @@ pub struct PeerInfo {
     /// That is told from what it posted by gossip in the last minute or two, `None` if that was
     /// nothing. Delays on the way make it look behind.
     pub clock_ahead_us: Option<i64>,
-    /// Who dialled.
+    /// The side that dialled.
     pub direction: Direction,
     /// Since when the connection is up.
     pub connected_since: WallTime,
-    /// How many channels of this node it has open too.
+    /// The number of channels of this node that it has open too.
     pub shared_channels: usize,
     /// The number of times that its gossip was found not to arrive, and it was reconnected, without
     /// a steady minute since.
@@ -130,9 +130,9 @@ pub struct PeerInfo {
     /// The part of [`Limits::memory_bytes`](crate::Limits::memory_bytes) of this node that it uses
     /// up, in bytes.
     pub memory_bytes: usize,
-    /// How often it was refused more of that.
+    /// The number of times that it was refused more of that.
     pub memory_refused: u64,
-    /// How often it misbehaved lately, see
+    /// The number of its recent offences, see
     /// [`NodeEvent::Misbehaving`](crate::NodeEvent::Misbehaving).
     pub offences: u64,
     /// It is heard at a fraction of its rate for it.
@@ -144,16 +144,16 @@ pub struct PeerInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AccountInfo {
-    /// What people call it; `None` if that is not known, for a node that never was connected.
+    /// Its name; `None` if that is not known, for a node that never was connected.
     pub name: Option<NodeName>,
-    /// Where it runs.
+    /// Its region.
     pub region: Option<Region>,
-    /// Which process it is.
+    /// Its peer id.
     #[serde(serialize_with = "shown_if_any")]
     pub peer_id: Option<PeerId>,
     /// It is connected now, or it is this node itself.
     pub connected: bool,
-    /// What it takes, in bytes.
+    /// The memory it takes, in bytes.
     pub memory_bytes: usize,
     /// The number of times that it was refused more, since that was last forgotten: of over 1,024
     /// accounts, those that take nothing are.
@@ -164,14 +164,14 @@ pub struct AccountInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RefusalInfo {
-    /// What kind.
+    /// The kind.
     pub kind: RefusalKind,
     /// Why, of the last one.
     pub reason: String,
     /// The other end of the last one.
     #[serde(serialize_with = "shown")]
     pub address: Multiaddr,
-    /// Who dialled, of the last one.
+    /// The side that dialled, of the last one.
     pub direction: Direction,
     /// When the last one was.
     pub at: WallTime,
@@ -188,11 +188,11 @@ pub struct RefusedLately {
     /// The other end of the last one. Ports do not tell places apart.
     #[serde(serialize_with = "shown")]
     pub address: Multiaddr,
-    /// How many there were, of the last 64 of the kind.
+    /// Their number, of the last 64 of the kind.
     pub times: u64,
 }
 
-/// Who opened a connection.
+/// The side that opened a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -240,11 +240,11 @@ pub struct ChannelInfo {
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct SenderInfo {
-    /// What people call it.
+    /// Its name.
     pub name: NodeName,
-    /// Where it runs.
+    /// Its region.
     pub region: Region,
-    /// Which process it is.
+    /// Its peer id.
     #[serde(serialize_with = "shown")]
     pub peer_id: PeerId,
     /// The highest number heard of.
@@ -260,13 +260,13 @@ pub struct SenderInfo {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Counters {
-    /// What happened to records and frames.
+    /// The counters of records and frames.
     #[serde(flatten)]
     pub protocol: ProtocolCounters,
     /// The counters of presence on channels.
     #[serde(flatten)]
     pub presence: PresenceCounters,
-    /// What travelled over members of questions.
+    /// The counters of questions over members.
     #[serde(flatten)]
     pub asks: AskCounters,
     /// Frames that no connected peer could be given, since none was subscribed.

@@ -143,7 +143,7 @@
 //! | [G2] No duplicate | Each number of a sender reaches an object at most once. |
 //! | [G3] Order | Per sender and channel, in the order of the numbers. |
 //! | [G4] No silent gap | A missing number is reported as a [`Gap`] before anything later of that sender. |
-//! | [G5] Agreement | What one member delivered, all members subscribed then deliver when they are back in time, also if the sender died. |
+//! | [G5] Agreement | A message that one member delivered is then delivered by all members subscribed when they are back in time, also if the sender died. |
 //! | [G6] Bounded | Memory, queues and descriptors stay within [`Limits`] and [fixed caps][limits]. |
 //! | [G7] Members only | A stranger gets no message, no channel name and no list of members. |
 //! | [G8] Liveness | Seconds after faults end, G5 holds everywhere. |
@@ -177,7 +177,7 @@
 //!
 //! # Features
 //!
-//! | Feature | Default | What it adds | Crates |
+//! | Feature | Default | Additions | Crates |
 //! |---|---|---|--:|
 //! | `admin` | on | the [admin socket](admin), [`NodeBuilder::local`], an HTTP server | 21 |
 //! | `metrics` | off | metrics as OpenMetrics, a small HTTP server | 26 |

@@ -1,4 +1,4 @@
-//! What a node may use.
+//! The limits of a node.
 
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
@@ -26,24 +26,23 @@ pub struct Limits {
     /// what a node holds of messages of which fragments are missing.
     #[serde(with = "bytes_form")]
     pub max_message_bytes: usize,
-    /// What may wait in the outbox of one channel before
+    /// The bytes that may wait in the outbox of one channel before
     /// [`PostError::Full`](crate::PostError::Full). 8 MiB: a burst of a hundred thousand small
     /// messages. An empty outbox takes any message.
     #[serde(with = "bytes_form")]
     pub outbox_bytes: usize,
-    /// What may wait in one channel for its slowest reader in this process. 8 MiB. A reader that is
-    /// further behind is given what is kept of all channels, see `history_bytes`, and is told what
-    /// is not.
+    /// The bytes that may wait in one channel for its slowest reader in this process. 8 MiB. A
+    /// reader that is further behind is given what is kept of all channels, see `history_bytes`,
+    /// and is told what is not.
     #[serde(with = "bytes_form")]
     pub unread_bytes: usize,
-    /// How many channels may be open at once. Those closed in the last two minutes count too, but
-    /// make way for others, the longest closed first. 16,000: peers accept announcements of 16,384,
-    /// so more may not be set.
+    /// The number of channels that may be open at once. Those closed in the last two minutes count
+    /// too, but make way for others, the longest closed first. 16,000: peers accept announcements
+    /// of 16,384, so more may not be set.
     pub max_channels: usize,
-    /// What is kept of all channels for other members, and for readers here that are behind, in
-    /// bytes. 64 MiB. A frame counts with its length on the wire and 256 bytes for its place:
-    /// 70,000 messages of 256 bytes that each travelled alone, several times as many that travelled
-    /// together.
+    /// The bytes kept of all channels for other members, and for readers here that are behind. 64
+    /// MiB. A frame counts with its length on the wire and 256 bytes for its place: 70,000 messages
+    /// of 256 bytes that each travelled alone, several times as many that travelled together.
     #[serde(with = "bytes_form")]
     pub history_bytes: usize,
     /// The memory, in bytes, for everything that waits or is remembered, beside `history_bytes`:
@@ -144,9 +143,9 @@ impl std::error::Error for LimitsError {}
 pub struct BadLimit {
     /// The name of the field.
     pub limit: &'static str,
-    /// What it was set to.
+    /// The value that it was set to.
     pub value: u64,
-    /// What it may be.
+    /// The allowed values.
     pub allowed: RangeInclusive<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! What a driver measures beside what it counts anyway, for metrics.
+//! Measurements of a driver beside its counters, for metrics.
 //!
 //! May use: `by_region`, `channel` and `traffic`, which it is made of.
 //! Must not: know how metrics are told.

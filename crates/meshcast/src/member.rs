@@ -48,7 +48,7 @@ impl<'a> MemberHandle<'a> {
         Self { node, peer }
     }
 
-    /// Which process it is.
+    /// Its peer id.
     pub const fn peer_id(&self) -> PeerId {
         self.peer
     }

@@ -87,8 +87,8 @@ pub struct Metrics {
 }
 
 impl Node {
-    /// What the node counts and measures, for a service that has an endpoint of its own. With the
-    /// feature `metrics`. It does not keep the node running.
+    /// The counters and measurements of the node, for a service that has an endpoint of its own.
+    /// With the feature `metrics`. It does not keep the node running.
     pub fn metrics(&self) -> Metrics {
         Metrics::of(self.downgrade())
     }
@@ -157,7 +157,7 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// What HTTP calls the text of [`Metrics::text`].
+/// The media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 fn text(inspected: &Inspected) -> String {

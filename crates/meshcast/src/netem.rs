@@ -85,7 +85,7 @@ pub(crate) use self::{
     transport::Shaping,
 };
 
-/// What the links between nodes of one process are like. Clones are the same table.
+/// The links between nodes of one process. Clones are the same table.
 ///
 /// Given to a node with [`NodeBuilder::links`](crate::NodeBuilder::links). In the beginning nothing
 /// is delayed, limited or cut.
@@ -105,13 +105,13 @@ pub enum Place {
     Node(NodeName),
 }
 
-/// What a link does to bytes, in one direction.
+/// The effect of a link on bytes, in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Shape {
-    /// How long they travel. Half of a round trip.
+    /// The time that they travel. Half of a round trip.
     pub delay: Duration,
-    /// How much longer at most, as chance has it. What comes first stays first.
+    /// The most additional time, at random. The order stays.
     pub jitter: Duration,
     /// The bandwidth of each connection in bytes a second; `None`: unbounded.
     pub bandwidth: Option<NonZeroU64>,
@@ -126,11 +126,11 @@ pub struct Shape {
 pub struct Stalls {
     /// The interval: one time in twice as long, at random, if there is anything to send.
     pub every: Duration,
-    /// How long.
+    /// The duration.
     pub lasts: Duration,
 }
 
-/// How a link can be cut.
+/// The ways to cut a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cut {
@@ -212,8 +212,8 @@ impl Links {
         self.table().connections()
     }
 
-    /// How many bytes have set out on all links so far, those of encryption and of attempts to
-    /// connect included.
+    /// The number of bytes that have set out on all links so far, those of encryption and of
+    /// attempts to connect included.
     pub fn carried_bytes(&self) -> u64 {
         self.table().carried()
     }

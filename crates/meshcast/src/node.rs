@@ -80,17 +80,17 @@ impl Node {
         }
     }
 
-    /// Which process it is: made at its start, different at the next.
+    /// Its peer id: made at its start, different at the next.
     pub fn peer_id(&self) -> PeerId {
         self.shared.peer_id
     }
 
-    /// What people call it.
+    /// Its name.
     pub fn name(&self) -> &NodeName {
         &self.shared.name
     }
 
-    /// Where it runs.
+    /// Its region.
     pub fn region(&self) -> &Region {
         &self.shared.region
     }
@@ -221,7 +221,7 @@ impl Node {
         count.has_changed().map(|_| enough).map_err(|_| Closed)
     }
 
-    /// What the node looks like now: all peers, all channels, and all else.
+    /// A snapshot of the node now: all peers, all channels, and all else.
     ///
     /// The node looks through them in slices of 25 µs, between which it goes on, and once for all
     /// who ask at the same time; so it may be asked in a loop, and with thousands of channels an
@@ -380,7 +380,7 @@ impl Node {
         self.shared.metrics_address
     }
 
-    /// What happens to the node from now on.
+    /// The events of the node from now on.
     pub fn events(&self) -> Events {
         let receiver = self
             .shared
@@ -409,7 +409,7 @@ impl Node {
     /// no member is connected that has the channel open; nobody is expected, since all seeds are
     /// connected or there are none, and none was lost in the last 5 min that had the channel open
     /// (or, with nobody connected, none at all). As long as somebody is expected, and as long as a
-    /// member does not take what it lacks, this waits. How long that may be is up to the caller:
+    /// member does not take what it lacks, this waits. The caller limits the time:
     ///
     /// ```no_run
     /// # async fn example(node: meshcast::Node) -> Result<(), Box<dyn std::error::Error>> {

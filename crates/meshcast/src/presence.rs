@@ -29,7 +29,7 @@ impl<T: Payload> BroadcastChannel<T> {
     }
 }
 
-/// Who is present on a channel. Made by
+/// The presence of members on a channel. Made by
 /// [`BroadcastChannel::presence`](crate::BroadcastChannel::presence).
 ///
 /// A member is present while it has an object open on the channel, whether it watches itself or
@@ -129,11 +129,12 @@ impl<S: Payload> Presence<S> {
         self.say(None)
     }
 
-    /// How long a state may be when encoded, in bytes.
+    /// The longest encoded state, in bytes.
     pub const MAX_STATE_BYTES: usize = PresenceRecord::MAX_STATE_LEN;
 
-    /// Who is present now, by name and then by id, this node included. It takes a round trip until
-    /// it is complete for the first handle of a channel; [`Self::changes`] tells of each who comes.
+    /// The members present now, by name and then by id, this node included. It takes a round trip
+    /// until it is complete for the first handle of a channel; [`Self::changes`] tells of each who
+    /// comes.
     pub fn members(&self) -> Vec<Present<S>> {
         let mut members: Vec<_> = self
             .watch
@@ -244,7 +245,7 @@ impl<S: Payload> fmt::Debug for PresenceChanges<S> {
     }
 }
 
-/// What changed on a channel.
+/// A change on a channel.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum PresenceChange<S> {
@@ -293,7 +294,7 @@ impl<S> PresenceChange<S> {
         }
     }
 
-    /// Whom it is about; `None` for a snapshot.
+    /// The member that it is about; `None` for a snapshot.
     pub const fn member(&self) -> Option<&Present<S>> {
         match self {
             Self::Snapshot(_) => None,
@@ -329,17 +330,17 @@ impl<S: Payload> Present<S> {
 }
 
 impl<S> Present<S> {
-    /// What people call it.
+    /// Its name.
     pub fn name(&self) -> &NodeName {
         &self.member.credential().name
     }
 
-    /// Where it runs.
+    /// Its region.
     pub fn region(&self) -> &Region {
         &self.member.credential().region
     }
 
-    /// Which process it is.
+    /// Its peer id.
     pub fn peer_id(&self) -> PeerId {
         peer_id(self.member.sender())
     }

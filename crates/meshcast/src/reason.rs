@@ -1,4 +1,4 @@
-//! What is wrong, in words.
+//! Reasons of errors, in words.
 //!
 //! Errors of libp2p are wrapped several times over, and many show nothing of what they wrap, or
 //! nothing at all.

@@ -17,7 +17,7 @@ use crate::{reason::RefusalKind, serde_form::shown};
 pub struct SeedInfo {
     /// The address, as it was given or as its name resolved.
     pub address: Multiaddr,
-    /// How it is doing.
+    /// Its state.
     #[serde(flatten)]
     pub state: SeedState,
     /// Since when that is so.
@@ -28,7 +28,7 @@ pub struct SeedInfo {
     pub addresses: Vec<Self>,
 }
 
-/// What is known of a seed. In any state it is dialled, or looked up, again and again.
+/// The state of a seed. In any state it is dialled, or looked up, again and again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -60,7 +60,7 @@ pub enum SeedState {
         /// Which process.
         #[serde(rename = "peer_id", serialize_with = "shown")]
         peer: PeerId,
-        /// What people call it.
+        /// Its name.
         name: NodeName,
     },
 }

@@ -1,4 +1,4 @@
-//! Where metrics are told.
+//! The address of metrics.
 
 use std::{
     convert::Infallible,

@@ -10,7 +10,7 @@ use std::{
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use serde::{Deserialize, Serialize};
 
-/// Where a member listens, in any of the usual forms: a [`SocketAddr`], a [`Multiaddr`], or text
+/// An address of a member, in any of the usual forms: a [`SocketAddr`], a [`Multiaddr`], or text
 /// such as `192.0.2.1:4001`, `[2001:db8::1]:4001`, `mesh.example:4001`, `/ip4/192.0.2.1/tcp/4001`,
 /// `/dns/mesh.example/tcp/4001`.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

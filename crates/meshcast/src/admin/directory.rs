@@ -12,8 +12,8 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{AdminError, DirectoryFault};
 
-/// Where the sockets of this user's nodes are: `$XDG_RUNTIME_DIR/meshcast` if that is set, and
-/// `<temporary directory>/meshcast-<uid>`. A node puts its own in the first; whoever looks for
+/// The directories of the sockets of this user's nodes: `$XDG_RUNTIME_DIR/meshcast` if that is set,
+/// and `<temporary directory>/meshcast-<uid>`. A node puts its own in the first; whoever looks for
 /// nodes looks in all, since not every session has the variable.
 pub fn socket_directories() -> Vec<PathBuf> {
     let runtime = env::var_os("XDG_RUNTIME_DIR")

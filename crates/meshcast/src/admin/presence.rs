@@ -1,4 +1,4 @@
-//! Who is present on a channel.
+//! Presence on a channel.
 
 use std::{convert::Infallible, time::Duration};
 

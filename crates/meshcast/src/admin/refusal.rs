@@ -1,4 +1,4 @@
-//! How a refusal looks.
+//! The form of a refusal.
 
 use std::error::Error;
 

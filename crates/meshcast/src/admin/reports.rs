@@ -1,4 +1,4 @@
-//! What a node knows, as the JSON of the admin socket.
+//! Reports of a node, as the JSON of the admin socket.
 
 use std::{collections::BTreeMap, time::Duration};
 

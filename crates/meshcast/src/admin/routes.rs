@@ -1,4 +1,4 @@
-//! What can be asked.
+//! The routes.
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of JSON the objects here are, as in their field `schema`.
+/// The kinds of JSON of the objects here, as in their field `schema`.
 pub mod name {
     /// [`NodeReport`](super::NodeReport).
     pub const NODE: &str = "node/v1";
@@ -55,13 +55,13 @@ pub struct NodeReport {
 /// Connections of one kind that were not admitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// What kind; see [`RefusalKind`](crate::RefusalKind).
+    /// The kind; see [`RefusalKind`](crate::RefusalKind).
     pub kind: String,
     /// Why, of the last one.
     pub reason: String,
     /// The other end of the last one.
     pub address: String,
-    /// Who dialled, of the last one.
+    /// The side that dialled, of the last one.
     pub direction: Direction,
     /// When the last one was.
     pub at: String,
@@ -77,18 +77,18 @@ pub struct Refusal {
 pub struct RefusedLately {
     /// The other end of the last one.
     pub address: String,
-    /// How many there were, of the last 64 of the kind.
+    /// Their number, of the last 64 of the kind.
     pub times: u64,
 }
 
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// Where it runs.
+    /// Its region.
     pub region: String,
-    /// Which process it is: a new one at every start.
+    /// Its peer id: a new one at every start.
     pub peer_id: String,
     /// The fingerprint of its mesh: all its members have it, and it is no secret.
     #[serde(default)]
@@ -97,13 +97,13 @@ pub struct Node {
     pub pid: u32,
     /// When it was started.
     pub started_at: String,
-    /// Where it listens.
+    /// Its listen addresses.
     pub listen_addresses: Vec<String>,
     /// The version of its library.
     pub version: String,
-    /// How many members it is connected to.
+    /// The number of members it is connected to.
     pub peers: usize,
-    /// How many channels it has open or still holds.
+    /// The number of channels it has open or still holds.
     pub channels: usize,
 }
 
@@ -121,8 +121,8 @@ pub struct PeerReport {
     /// The seeds the node was given, in that order.
     #[serde(default)]
     pub seeds: Vec<Seed>,
-    /// Who takes the most of the node's memory for others, itself included, ten at most; and ten
-    /// more that were refused some of it. Whoever takes more comes first.
+    /// The accounts that take the most of the node's memory for others, itself included, ten at
+    /// most; and ten more that were refused some of it. The largest comes first.
     #[serde(default)]
     pub accounts: Vec<Account>,
 }
@@ -130,17 +130,17 @@ pub struct PeerReport {
 /// The memory of a node that one member uses up, connected or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
-    /// What people call it; `null` if that is not known.
+    /// Its name; `null` if that is not known.
     pub name: Option<String>,
-    /// Where it runs.
+    /// Its region.
     pub region: Option<String>,
-    /// Which process it is.
+    /// Its peer id.
     pub peer_id: Option<String>,
     /// `true` if it is connected now, or is the node itself.
     pub connected: bool,
-    /// What it takes, in bytes.
+    /// The memory it takes, in bytes.
     pub memory_bytes: usize,
-    /// How often it was refused more.
+    /// The number of times that it was refused more.
     pub memory_refused: u64,
 }
 
@@ -153,7 +153,7 @@ pub struct HealthReport {
     pub live: bool,
     /// It was ready once, and is not stopping.
     pub ready: bool,
-    /// How many members it is connected to.
+    /// The number of members it is connected to.
     pub members: usize,
     /// Since when nobody is connected; `null` while somebody is.
     pub isolated_since: Option<String>,
@@ -183,7 +183,7 @@ pub struct Seed {
     pub refusal: Option<String>,
     /// The name of the connected member; `null` if none is connected.
     pub name: Option<String>,
-    /// Which process that is.
+    /// The peer id of that process.
     pub peer_id: Option<String>,
     /// The addresses of its DNS name, each on its own; empty without a name.
     #[serde(default)]
@@ -193,11 +193,11 @@ pub struct Seed {
 /// A member a node is connected to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// Where it runs.
+    /// Its region.
     pub region: String,
-    /// Which process it is.
+    /// Its peer id.
     pub peer_id: String,
     /// The listen addresses that it announced.
     pub addresses: Vec<String>,
@@ -207,11 +207,11 @@ pub struct Peer {
     /// by its recent posts; `null` if there were none.
     #[serde(default)]
     pub clock_ahead_us: Option<i64>,
-    /// Who dialled.
+    /// The side that dialled.
     pub direction: Direction,
     /// Since when the connection is up.
     pub connected_since: String,
-    /// How many channels of the node it has open too.
+    /// The number of channels of the node that it has open too.
     pub shared_channels: usize,
     /// The number of times that its gossip was found not to arrive lately, and it was reconnected.
     #[serde(default)]
@@ -219,10 +219,10 @@ pub struct Peer {
     /// The memory of the node that it uses up, in bytes.
     #[serde(default)]
     pub memory_bytes: usize,
-    /// How often it was refused more of that.
+    /// The number of times that it was refused more of that.
     #[serde(default)]
     pub memory_refused: u64,
-    /// How often it misbehaved lately.
+    /// The number of its recent offences.
     #[serde(default)]
     pub offences: u64,
     /// Whether it is heard at a fraction of its rate for it.
@@ -233,11 +233,11 @@ pub struct Peer {
 /// A member that the node is not connected to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// Where it runs.
+    /// Its region.
     pub region: String,
-    /// Which process it is.
+    /// Its peer id.
     pub peer_id: String,
     /// When anything was last heard of it, by the node's clock.
     pub last_heard: String,
@@ -245,7 +245,7 @@ pub struct Member {
     pub silent: bool,
 }
 
-/// Who opened a connection.
+/// The side that opened a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -275,7 +275,7 @@ pub struct Channel {
     pub subscribers: Vec<String>,
     /// Those of them that gossip sends everything to at once.
     pub mesh: Vec<String>,
-    /// Who was heard on it, by id.
+    /// The senders heard on it, by id.
     pub senders: Vec<Sender>,
     /// Bytes posted here that have not left yet.
     pub outbox_bytes: usize,
@@ -303,11 +303,11 @@ pub struct Channel {
 /// A sender on a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sender {
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// Where it runs.
+    /// Its region.
     pub region: String,
-    /// Which process it is.
+    /// Its peer id.
     pub peer_id: String,
     /// The highest number heard of.
     pub highest_seq: u64,
@@ -364,9 +364,9 @@ pub const LINES_BODY: usize = 256 * 1024;
 pub struct Ping {
     /// [`name::PING`].
     pub schema: String,
-    /// Which peer.
+    /// The peer id.
     pub peer_id: String,
-    /// How long it took there and back.
+    /// The round-trip time.
     pub rtt_us: u64,
 }
 
@@ -378,18 +378,18 @@ pub struct PresenceReport {
     pub schema: String,
     /// The channel.
     pub channel: String,
-    /// Who.
+    /// The members.
     pub members: Vec<Present>,
 }
 
 /// A member that has a channel open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Present {
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// Where it runs.
+    /// Its region.
     pub region: String,
-    /// Which process it is.
+    /// Its peer id.
     pub peer_id: String,
     /// Since when, by its own clock.
     pub since: String,
@@ -443,9 +443,9 @@ pub struct TracedSender {
 pub struct TracedMessage {
     /// The process that posted it.
     pub sender: String,
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// Where it runs.
+    /// Its region.
     pub region: String,
     /// Its number.
     pub seq: u64,
@@ -455,15 +455,15 @@ pub struct TracedMessage {
     pub posted_at: String,
     /// When it came to the node, by its clock.
     pub received_at: String,
-    /// Which way: `local`, `gossip`, `repair` or `history`; more may come. See
+    /// The way it came: `local`, `gossip`, `repair` or `history`; more may come. See
     /// [`Via`](crate::Via).
     pub via: String,
     /// The member that gave it; `null` if it was posted there, and if that was not its sender:
     /// then it is not remembered who it was.
     pub peer: Option<String>,
-    /// How long it is, encoded.
+    /// Its length, encoded.
     pub bytes: usize,
-    /// What was posted; `null` if that is long, or no value.
+    /// The posted value; `null` if it is long, or no value.
     pub data: Option<serde_json::Value>,
 }
 
@@ -490,13 +490,13 @@ pub enum Line {
 pub struct Message {
     /// On which channel.
     pub channel: String,
-    /// What was posted. Types that JSON has not are tagged objects.
+    /// The posted value. Types that JSON has not are tagged objects.
     pub data: serde_json::Value,
     /// The process that posted it.
     pub sender: String,
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// Where it runs.
+    /// Its region.
     pub region: String,
     /// Its number: each sender counts 1, 2, 3 … on each channel.
     pub seq: u64,
@@ -505,7 +505,7 @@ pub struct Message {
     /// When it came to the node, by its clock; `null` if it does not tell.
     #[serde(default)]
     pub received_at: Option<String>,
-    /// Which way it came to the node: `local`, `gossip`, `repair` or `history`; more may come. See
+    /// The way it came to the node: `local`, `gossip`, `repair` or `history`; more may come. See
     /// [`Via`](crate::Via).
     #[serde(default)]
     pub via: Option<String>,
@@ -522,9 +522,9 @@ pub struct Gap {
     pub channel: String,
     /// The process that posted them.
     pub sender: String,
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// Where it runs.
+    /// Its region.
     pub region: String,
     /// The first missing number.
     pub from: u64,
@@ -541,22 +541,22 @@ pub struct Undecodable {
     pub channel: String,
     /// The process that posted it.
     pub sender: String,
-    /// What people call it.
+    /// Its name.
     pub name: String,
     /// Its number.
     pub seq: u64,
-    /// What is wrong with it.
+    /// The error.
     pub error: String,
 }
 
 /// The answer in place of any of these if the request failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// What went wrong.
+    /// The error.
     pub error: Problem,
 }
 
-/// What went wrong.
+/// An error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// For programs; see [`code`].
@@ -565,8 +565,7 @@ pub struct Problem {
     pub message: String,
 }
 
-/// What can go wrong, as in [`Problem::code`], and the HTTP status that comes with it. More may
-/// come.
+/// The errors, as in [`Problem::code`], and the HTTP status that comes with each. More may come.
 pub mod code {
     /// 400: a parameter is missing or malformed.
     pub const BAD_REQUEST: &str = "bad_request";

@@ -1,4 +1,4 @@
-//! What the handlers of requests share.
+//! Shared state of the handlers of requests.
 
 use std::sync::Arc;
 

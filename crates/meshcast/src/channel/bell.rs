@@ -1,4 +1,4 @@
-//! What hubs have for the driver, each once in a queue, and a bell that wakes it.
+//! Work of hubs for the driver, each once in a queue, and a bell that wakes it.
 //!
 //! There are no commands that could overflow, get lost or overtake each other: what is to be done
 //! is read off the hubs.

@@ -1,4 +1,4 @@
-//! Where a reader stopped, so that another one can go on there.
+//! The position of a reader, so that another one can go on there.
 
 mod marks;
 
@@ -69,7 +69,7 @@ impl Cursor {
     /// a line of 8 KiB, which is what proxies let pass.
     pub const MAX_SENDERS: usize = 256;
 
-    /// How many characters its text has at most.
+    /// The most characters of its text.
     pub const MAX_LEN: usize = MAX_BYTES.div_ceil(3) * 4;
 
     pub(crate) fn new(place: Place, marks: &Marks, now: Instant) -> Self {

@@ -1,4 +1,4 @@
-//! What was posted before: as a list, and as the part of a stream before a mark.
+//! Earlier messages: as a list, and as the part of a stream before a mark.
 
 use std::{
     cmp::Reverse,
@@ -21,7 +21,7 @@ use crate::{
     error::OpenError,
 };
 
-/// What was posted on a channel, by [`BroadcastChannel::history`] or [`Messages::history`].
+/// The messages of a channel, by [`BroadcastChannel::history`] or [`Messages::history`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct History<T> {
@@ -43,13 +43,12 @@ pub struct History<T> {
 }
 
 impl<T> History<T> {
-    /// How many messages one holds at most.
+    /// The most messages that one holds.
     pub const MAX_MESSAGES: usize = 10_000;
-    /// How many bytes of encoded payload one holds at most, but for a single message that is
-    /// longer.
+    /// The most bytes of encoded payload that one holds, but for a single message that is longer.
     pub const MAX_BYTES: usize = 16 * 1024 * 1024;
-    /// How many gaps one holds at most. Numbers of a sender that follow each other and are missing
-    /// for the same reason are one gap.
+    /// The most gaps that one holds. Numbers of a sender that follow each other and are missing for
+    /// the same reason are one gap.
     pub const MAX_GAPS: usize = 1_000;
 }
 
@@ -62,7 +61,7 @@ impl<T> IntoIterator for History<T> {
     }
 }
 
-/// What a [marked](Messages::marked) stream brings.
+/// An item of a [marked](Messages::marked) stream.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Entry<T> {

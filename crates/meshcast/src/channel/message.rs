@@ -1,4 +1,4 @@
-//! What a channel receives.
+//! Messages and gaps that a channel receives.
 
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Message<T> {
-    /// What was posted.
+    /// The posted value.
     pub data: T,
     pub(crate) origin: Origin,
     pub(crate) is_history: bool,
@@ -39,7 +39,7 @@ impl<T> Message<T> {
         peer_id(self.origin.member.sender())
     }
 
-    /// What people call the node that posted it.
+    /// The name of the node that posted it.
     pub fn name(&self) -> &NodeName {
         &self.origin.member.credential().name
     }
@@ -69,7 +69,7 @@ impl<T> Message<T> {
         self.origin.posted_at
     }
 
-    /// Which way it came to this node.
+    /// The way it came to this node.
     ///
     /// A value too large for one frame came in parts: if some of them had to be asked for, so was
     /// it.
@@ -148,7 +148,7 @@ impl Gap {
         peer_id(self.member.sender())
     }
 
-    /// What people call the node that posted them.
+    /// The name of the node that posted them.
     pub fn name(&self) -> &NodeName {
         &self.member.credential().name
     }
@@ -205,7 +205,7 @@ impl Undecodable {
         peer_id(self.origin.member.sender())
     }
 
-    /// What people call the node that posted it.
+    /// The name of the node that posted it.
     pub fn name(&self) -> &NodeName {
         &self.origin.member.credential().name
     }
@@ -220,7 +220,7 @@ impl Undecodable {
         self.origin.seqs.first().get()
     }
 
-    /// What is wrong with it.
+    /// The decoding error.
     pub fn reason(&self) -> &DecodeError {
         &self.source
     }

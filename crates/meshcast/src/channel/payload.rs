@@ -14,9 +14,9 @@ pub trait Payload: Serialize + DeserializeOwned + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Payload for T {}
 
-/// What can be posted on a channel of `T`: a `T`, or what it owns and others lend. That is `str`
-/// for `String`, `[U]` for `Vec<U>`, and `[u8]` for `Bytes` and for [`EncodedValue`]. There is
-/// nothing to implement by hand.
+/// A value that can be posted on a channel of `T`: a `T`, or what it owns and others lend. That is
+/// `str` for `String`, `[U]` for `Vec<U>`, and `[u8]` for `Bytes` and for [`EncodedValue`]. There
+/// is nothing to implement by hand.
 pub trait Borrowed<T: Payload> {
     /// Its bytes, which stand in the buffer or in itself.
     #[doc(hidden)]

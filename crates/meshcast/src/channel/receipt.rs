@@ -1,4 +1,4 @@
-//! What became of a post.
+//! Receipts of posts.
 
 use std::{fmt, sync::Arc};
 
@@ -43,8 +43,8 @@ impl Receipt {
     /// Counted are members that are connected to this node, have the channel open and had so when
     /// the message was posted, and have said that they have it and all before it, which they do
     /// within some 50 ms. Those farther away are not known here. If fewer are connected it waits
-    /// until more are; with 0 it waits only until the message has left the outbox. How long that
-    /// may take is up to the caller:
+    /// until more are; with 0 it waits only until the message has left the outbox. The caller
+    /// limits the time:
     ///
     /// ```no_run
     /// # use meshcast::BroadcastChannel;

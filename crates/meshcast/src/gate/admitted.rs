@@ -1,4 +1,4 @@
-//! Who is inside.
+//! The admitted members.
 
 use std::{
     collections::{BTreeMap, HashMap, hash_map},

@@ -1,5 +1,5 @@
-//! How gossipsub is set: a carrier of frames that prove themselves, unsigned, without a cache of
-//! its own.
+//! The settings of gossipsub: a carrier of frames that prove themselves, unsigned, without a cache
+//! of its own.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How long things took.
+//! Histograms of times.
 
 use std::time::Duration;
 

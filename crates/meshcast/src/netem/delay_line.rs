@@ -1,4 +1,4 @@
-//! What is under way in one direction: a delay line behind a bottleneck. Knows neither clock nor
+//! The bytes under way in one direction: a delay line behind a bottleneck. Knows neither clock nor
 //! streams.
 
 use std::{collections::VecDeque, num::NonZeroU64, time::Duration};

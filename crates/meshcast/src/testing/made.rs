@@ -61,7 +61,7 @@ impl Poster {
         }
     }
 
-    /// Which process it is.
+    /// Its peer id.
     pub fn peer_id(&self) -> PeerId {
         peer_id(self.member.sender())
     }

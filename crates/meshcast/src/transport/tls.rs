@@ -165,7 +165,7 @@ pub(crate) enum TlsError {
     /// It is longer than that of a member.
     #[error("the TLS handshake is too long")]
     TooLong,
-    /// What it agreed on cannot be used.
+    /// The agreed parameters cannot be used.
     #[error("the TLS handshake agreed on keys that cannot be used")]
     Keys(#[from] RecordError),
 }

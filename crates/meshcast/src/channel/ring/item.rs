@@ -1,4 +1,4 @@
-//! What is in a ring.
+//! An entry of a ring.
 
 use std::sync::Arc;
 

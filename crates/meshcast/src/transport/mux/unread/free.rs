@@ -1,4 +1,4 @@
-//! What all connections of a member may hold together that is not charged.
+//! The room that all connections of a member share and that is not charged.
 
 use std::{
     collections::HashMap,
