@@ -99,7 +99,7 @@ async fn what_one_says_is_stale_all_others_forget() -> anyhow::Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_said_while_one_is_cut_off_it_forgets_when_it_is_back() -> anyhow::Result<()> {
+async fn a_member_that_was_cut_off_forgets_messages_of_that_time() -> anyhow::Result<()> {
     let mesh = Mesh::new(2).await;
     let (here, there) = (Cache::new(mesh.node(0))?, Cache::new(mesh.node(1))?);
     here.keep("price", "41");

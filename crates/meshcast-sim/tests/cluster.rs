@@ -85,7 +85,7 @@ async fn who_was_not_heard_before_a_partition_is_heard_from_the_first_message_on
 }
 
 #[tokio::test]
-async fn what_gets_through_one_way_only_is_made_up_for() {
+async fn frames_that_pass_one_way_only_are_made_up_for() {
     let cluster = five_and_five(2).await;
     for node in ALL {
         cluster.post(node, b"hello".as_slice()).expect("posted");

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_there_is_of_a_peer_goes_with_its_last_connection() {
+    fn the_shared_value_of_a_peer_goes_with_its_last_connection() {
         let (all, peer) = (PerPeer::default(), PeerId::random());
         let first = all.claim(peer, || 1);
         let second = all.claim(peer, || 2);

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_repeated_is_said_once_and_nothing_is_never_all() {
+    fn a_repeated_cause_is_said_once_and_an_empty_one_is_never_all() {
         let repeated = io::Error::other(io::Error::other("broken pipe"));
         assert_eq!(in_words(&repeated), "broken pipe");
         assert_ne!(in_words(&io::Error::other("")), "");

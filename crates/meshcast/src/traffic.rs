@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_any_stream_of_any_connection_of_a_peer_brings_and_takes_is_noted_once() {
+    fn bytes_of_all_streams_and_connections_of_a_peer_are_counted_once() {
         let (traffic, peer) = (Traffic::default(), PeerId::random());
         let region = Region::new("fra").expect("a region");
         let region = Some(&region);

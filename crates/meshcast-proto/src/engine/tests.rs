@@ -318,7 +318,7 @@ fn gaps_over_all_numbers_do_not_overflow_the_counters() {
 }
 
 #[test]
-fn what_a_forgotten_sender_had_waiting_is_given_out() {
+fn frames_that_wait_are_given_out_when_their_sender_is_forgotten() {
     let config = Config {
         max_logs: 1,
         ..config()

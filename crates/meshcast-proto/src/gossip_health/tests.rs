@@ -43,7 +43,7 @@ fn who_is_heard_only_by_repair_is_found_mute_after_five_seconds_and_once() {
 }
 
 #[test]
-fn who_does_not_pass_on_or_is_heard_on_detours_is_given_longer() {
+fn a_peer_that_withholds_or_is_heard_on_detours_is_given_longer() {
     let mut detector = with_one();
     assert_eq!(
         signs(&mut detector, Sign::Withheld(FRESHLY), 0, 90_000),

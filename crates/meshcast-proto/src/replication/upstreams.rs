@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn who_hands_on_less_than_half_is_passed_over_and_who_hands_on_more_is_kept() {
+    fn an_upstream_that_hands_on_less_than_half_is_demoted_and_one_with_more_is_kept() {
         for (given, expected) in [(0, Some(1_500)), (3, Some(1_500)), (6, None), (9, None)] {
             let when = demoted(&mut Upstreams::default(), 0, given);
             assert_eq!(when, expected, "{given} of ten");
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_posted_before_it_was_named_or_long_ago_does_not_count_against_it() {
+    fn old_posts_do_not_count_against_a_new_upstream() {
         for (posted, now, expected) in [
             (1_499, 1_600, false),
             (1_500, 1_600, true),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_passed_over_again_and_again_is_for_longer_and_longer() {
+    fn repeated_demotions_of_an_upstream_last_longer_and_longer() {
         let mut upstreams = Upstreams::default();
         let mut now = at(0);
         for (times, secs) in [(1, 30), (2, 60), (3, 120), (4, 240), (4, 240)] {

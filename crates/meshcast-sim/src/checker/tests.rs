@@ -388,7 +388,7 @@ fn a_dead_sender_leaves_the_same_prefix_everywhere() {
 }
 
 #[test]
-fn what_died_with_its_sender_is_nobodys_fault() {
+fn posts_that_died_with_their_sender_are_nobodys_fault() {
     let mut story = Story::told();
     story.post(2000, "a", 5, 5);
     story.tell(2000, "a", Event::End);

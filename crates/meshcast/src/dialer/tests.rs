@@ -282,7 +282,7 @@ fn whoever_tells_of_much_makes_way_for_others_and_for_members_that_were_met() {
 }
 
 #[test]
-fn what_is_told_is_dialled_at_a_rate_and_the_truth_at_any() {
+fn reported_addresses_are_dialled_at_a_rate_and_true_ones_at_any() {
     let mut dialer = dialer([]);
     let tell = |dialer: &mut Dialer, n: u16, now| {
         dialer.handle_reported(teller(), peer(n), vec![address(n)], now);
@@ -328,7 +328,7 @@ fn what_is_told_is_dialled_at_a_rate_and_the_truth_at_any() {
 }
 
 #[test]
-fn who_tells_the_truth_is_not_held_up_by_who_does_not() {
+fn honest_reporters_are_not_held_up_by_liars() {
     let mut dialer = dialer([]);
     let liar = peer(3);
     (1000..2000).for_each(|n| dialer.handle_reported(liar, peer(n), vec![address(n)], Time::ZERO));

@@ -355,7 +355,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_came_over_others_costs_whoever_brought_it_something() {
+    fn everything_that_comes_over_others_costs_the_peer_that_brings_it() {
         let busy = Ok(Reply::Declined(Declined::Busy));
         assert_eq!(
             [true, false].map(|near| cost(near, &busy)),

@@ -507,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_before_a_session_and_has_a_hole_is_not_heard_once_it_opens() {
+    fn messages_before_a_session_with_a_hole_are_not_heard_once_it_opens() {
         let (mut sessions, peer) = sessions();
         let early = Backlog::new(&Budget::default(), &peer);
         sessions.peers.insert(peer, PeerSession::Early(early));

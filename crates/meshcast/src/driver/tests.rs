@@ -320,7 +320,7 @@ async fn a_member_that_leaps_in_its_numbers_and_tells_nothing_holds_up_only_itse
 
 /// Others posted them, and one brings them again and again.
 #[tokio::test]
-async fn what_is_remembered_of_a_replay_is_charged_to_who_brings_it() {
+async fn the_memory_of_a_replay_is_charged_to_the_peer_that_brings_it() {
     const REPLAYS: usize = 500;
     let mesh = Mesh::new();
     let node = mesh.node("a", &[]).await;

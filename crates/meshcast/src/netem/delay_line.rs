@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_comes_a_round_trip_later_and_holds_up_what_follows() {
+    fn a_lost_packet_comes_a_round_trip_later_and_holds_up_the_next() {
         let shape = Shape::delay(Duration::from_millis(50)).loss(0.01);
         let busy = dues(shape, 5, (0..10_000).map(|n| 10 * n));
         assert!(busy.is_sorted());
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_of_a_quiet_connection_waits_for_the_timeout() {
+    fn a_lost_packet_of_a_quiet_connection_waits_for_the_timeout() {
         let shape = Shape::delay(Duration::from_millis(5)).loss(0.1);
         let quiet = dues(shape, 5, (0..1_000).map(|n| 10_000 * n));
         let delays: Vec<_> = quiet

@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_of_large_messages_is_not_waited_for_and_no_gap_is_too_long() {
+    fn lost_parts_of_large_messages_are_not_waited_for_and_no_gap_is_too_long() {
         let listener = listener();
         let gap = |from: u64, to: u64| {
             let of = r#""channel":"b","sender":"12D3","name":"x","region":"y","reason":"lost""#;

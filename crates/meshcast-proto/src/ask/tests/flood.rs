@@ -641,7 +641,7 @@ proptest! {
     /// Links that break meanwhile: nobody is told of twice or in another's name, of each who is
     /// known something is told, and nothing is left.
     #[test]
-    fn whatever_breaks_each_who_is_known_is_told_of_once(
+    fn after_any_fault_each_known_member_is_told_of_once(
         (size, links) in mesh(),
         cuts in prop::collection::vec((0..100_usize, 0..40_u64), 0..8),
         takes in 0..100_u64,

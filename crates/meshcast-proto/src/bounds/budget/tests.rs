@@ -31,7 +31,7 @@ fn one_gets_half_and_many_get_the_same_and_leave_room_for_one_more() {
 }
 
 #[test]
-fn who_comes_after_many_that_took_what_they_could_finds_its_reserve() {
+fn a_newcomer_finds_its_reserve_after_many_that_took_all_they_could() {
     let budget = Budget::new(1_000_000);
     for n in 0..200 {
         while budget.try_charge(member(n), 10) {}

@@ -208,7 +208,7 @@ fn who_hands_on_frames_whose_credential_has_expired_here_is_no_forger() {
 
 /// The same frames, but not as they were signed.
 #[test]
-fn who_hands_on_what_nobody_signed_is_a_forger_however_old_it_is() {
+fn a_peer_that_hands_on_unsigned_frames_is_a_forger_however_old_they_are() {
     let mut world = World::new(2, &Config::default(), 1);
     world.tamper = Box::new(|_, _, message| match message {
         SyncMessage::Frames(frames) => trouble(2, frames),
@@ -372,7 +372,7 @@ fn a_lie_about_a_sender_that_is_there_does_not_make_deaf_for_it() {
 
 /// It says nothing, as one whose machine is gone and whose connection still seems whole.
 #[test]
-fn what_others_say_of_a_sender_counts_as_soon_as_it_is_gone() {
+fn reports_on_a_sender_count_as_soon_as_it_is_gone() {
     let mut world = World::new(3, &Config::default(), 1);
     world.tamper = Box::new(|from, to, message| match message {
         SyncMessage::Have(_) if (from, to) == (0, 2) => vec![],

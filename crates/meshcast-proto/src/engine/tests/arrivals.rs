@@ -32,7 +32,7 @@ fn what_is_posted_here_is_local_and_what_gossip_brings_is_gossip() {
 }
 
 #[test]
-fn what_gossip_loses_is_a_repair_by_whoever_was_asked() {
+fn frames_lost_by_gossip_are_repaired_by_the_asked_peer() {
     let mut world = connected(2);
     world.post(0, 1);
     world.run_secs(2);
@@ -68,7 +68,7 @@ fn what_was_posted_before_the_channel_was_open_is_history() {
 
 /// The peer that gave it is only remembered if that was its sender.
 #[test]
-fn what_is_read_from_the_history_says_how_it_came_then() {
+fn a_frame_from_the_history_says_how_it_came() {
     let mut world = connected(3);
     world.loss = 0;
     world.post(0, 1);

@@ -63,7 +63,7 @@ fn late(before: usize, after: usize, config: &Config) -> World {
 }
 
 #[test]
-fn what_was_delivered_and_is_kept_is_the_past_of_whoever_comes_late() {
+fn kept_deliveries_are_the_backfill_of_a_late_reader() {
     let mut world = connected(2);
     world.loss = 0;
     assert_eq!(backlog(&world, 1, 0, Since::Last(9)), None, "nobody posted");
@@ -230,7 +230,7 @@ fn whoever_comes_late_to_an_open_channel_gets_what_peers_keep() {
 }
 
 #[test]
-fn who_looks_back_asks_nobody_if_it_has_all_that_there_is() {
+fn a_backfill_asks_nobody_if_this_node_has_all() {
     let mut world = connected(3);
     world.loss = 0;
     look_back(&mut world, 1, Since::Last(9));
@@ -272,7 +272,7 @@ fn lasts(world: &mut World, who: usize, id: u64) -> Duration {
 }
 
 #[test]
-fn what_is_known_to_have_been_posted_comes_before_a_look_back_is_over() {
+fn known_posts_come_before_a_backfill_is_over() {
     for since in [ALL, MINUTES] {
         let mut world = behind();
         let id = look_back(&mut world, 1, since);
@@ -282,7 +282,7 @@ fn what_is_known_to_have_been_posted_comes_before_a_look_back_is_over() {
 }
 
 #[test]
-fn what_does_not_come_holds_up_a_look_back_for_a_second() {
+fn missing_frames_hold_up_a_backfill_for_a_second() {
     let mut world = behind();
     world.kill(0);
     let id = look_back(&mut world, 1, ALL);
@@ -300,7 +300,7 @@ fn what_does_not_come_holds_up_a_look_back_for_a_second() {
 }
 
 #[test]
-fn what_is_not_answered_or_nobody_has_is_not_waited_for_longer_than_five_seconds() {
+fn a_backfill_waits_for_silent_peers_and_missing_frames_for_five_seconds() {
     let mut world = late(30, 10, &Config::default());
     world.tamper = Box::new(|_, to, message| match message {
         SyncMessage::Frames(_) if to == 2 => vec![],
@@ -385,7 +385,7 @@ fn assert_all(world: &World, who: usize, id: u64) {
 }
 
 #[test]
-fn who_looks_back_before_peers_have_told_waits_for_them() {
+fn a_backfill_waits_for_peers_that_have_not_told() {
     for since in [ALL, MINUTES] {
         for (already, both) in [
             (0, false),
@@ -411,7 +411,7 @@ fn who_looks_back_before_peers_have_told_waits_for_them() {
 }
 
 #[test]
-fn who_looks_back_waits_for_those_who_tell_late_and_for_those_who_never_do_five_seconds() {
+fn a_backfill_waits_for_late_reports_and_five_seconds_for_missing_ones() {
     use std::{cell::RefCell, rc::Rc};
     for late in [true, false] {
         let mut world = kept_by_two(4);
@@ -479,7 +479,7 @@ fn who_is_told_in_parts_looks_back_until_the_last() {
 }
 
 #[test]
-fn who_looks_back_alone_waits_for_those_who_are_expected() {
+fn a_late_reader_without_peers_waits_for_those_expected() {
     // Somebody comes who keeps nothing, and then somebody who keeps all.
     let mut world = kept_by_two(5);
     expect(&mut world, 3, true);
@@ -511,7 +511,7 @@ fn who_looks_back_alone_waits_for_those_who_are_expected() {
 }
 
 #[test]
-fn what_peers_say_they_keep_and_do_not_give_is_named() {
+fn claims_that_peers_do_not_honour_are_named() {
     for since in [ALL, MINUTES] {
         let mut world = kept_by_two(4);
         world.tamper = Box::new(|_, to, message| match message {
@@ -542,7 +542,7 @@ fn what_peers_say_they_keep_and_do_not_give_is_named() {
 
 /// A sender that is connected and says nothing does not keep others from telling what was before.
 #[test]
-fn what_others_keep_of_a_sender_that_says_nothing_is_heard() {
+fn frames_of_a_silent_sender_come_from_others() {
     let mut world = World::new(4, &Config::default(), 1);
     world.loss = 0;
     for (a, b) in [(0, 1), (0, 2), (1, 2)] {
@@ -576,7 +576,7 @@ fn what_others_keep_of_a_sender_that_says_nothing_is_heard() {
 /// A peer that began where the sender was then does not know what was before; one that comes later
 /// does. A late reader hears all of it once, be it from before or because it was due.
 #[test]
-fn where_a_log_begins_lower_after_all_who_looked_back_hears_nothing_twice() {
+fn a_late_reader_hears_nothing_twice_if_a_log_begins_lower_after_all() {
     let mut world = World::new(4, &Config::default(), 1);
     world.loss = 0;
     world.close(3);
@@ -649,7 +649,7 @@ fn whoever_looks_back_without_room_to_wait_is_given_at_once_what_is_here() {
 }
 
 #[test]
-fn what_is_fetched_from_before_pushes_nothing_out_that_is_kept() {
+fn backfill_evicts_nothing_from_the_history() {
     let mut config = Config::default();
     config.history.bytes = 1024;
     let mut world = late(30, 10, &config);

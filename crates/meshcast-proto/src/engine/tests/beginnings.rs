@@ -137,7 +137,7 @@ fn relayed() -> World {
 }
 
 #[test]
-fn who_never_wanted_what_a_peer_lacks_fetches_it_and_keeps_it_to_itself() {
+fn a_relay_fetches_frames_for_a_peer_and_delivers_none() {
     let mut world = relayed();
     world.connect(0, 3);
     world.run_secs(3);
@@ -147,7 +147,7 @@ fn who_never_wanted_what_a_peer_lacks_fetches_it_and_keeps_it_to_itself() {
 }
 
 #[test]
-fn what_is_lacking_is_fetched_over_several_who_never_wanted_it() {
+fn missing_frames_are_fetched_over_several_relays_that_never_wanted_them() {
     let mut world = World::new(6, &Config::default(), 1);
     (3..6).for_each(|late| world.close(late));
     world.connect(0, 1);
@@ -179,7 +179,7 @@ fn what_is_lacking_is_fetched_over_several_who_never_wanted_it() {
 /// A peer that came later is no proof that it is lost: the sender is given the time to be found
 /// again.
 #[test]
-fn what_only_a_late_peer_lacks_is_waited_for_until_all_may_be_back() {
+fn a_hole_that_only_late_peers_deny_waits_until_all_may_be_back() {
     for comes_back in [true, false] {
         let mut world = relayed();
         world.cut(2, 3);
@@ -200,7 +200,7 @@ fn what_only_a_late_peer_lacks_is_waited_for_until_all_may_be_back() {
 
 /// The peer that wanted it got it elsewhere, before the answer is there.
 #[test]
-fn what_was_fetched_for_a_peer_and_comes_late_is_not_due_here() {
+fn frames_fetched_for_a_peer_are_not_due_here() {
     let (sender, keeper, late, wants) = (0, 1, 2, 3);
     let mut world = World::new(4, &Config::default(), 1);
     world.close(late);
@@ -322,7 +322,7 @@ fn what_was_due_and_dropped_before_the_first_meeting_is_one_exact_gap() {
 /// Of the beginning it only knows a bound, and whoever has what follows came later itself: it
 /// fetches all for it.
 #[test]
-fn what_is_fetched_and_turns_out_to_be_from_before_the_opening_is_passed_over() {
+fn fetched_frames_from_before_the_opening_are_passed_over() {
     let mut world = World::new(5, &Config::default(), 1);
     for late in [2, 4] {
         world.close(late);
@@ -358,7 +358,7 @@ fn what_is_fetched_and_turns_out_to_be_from_before_the_opening_is_passed_over() 
 /// It hears of a sender that is gone from one that came later and knows of nothing due, then from
 /// one that knows better.
 #[test]
-fn who_began_too_high_goes_back_as_long_as_nothing_came_of_it() {
+fn a_log_that_began_too_high_goes_back_as_long_as_nothing_was_delivered() {
     let mut world = World::new(4, &Config::default(), 1);
     world.close(3);
     world.connect(0, 1);

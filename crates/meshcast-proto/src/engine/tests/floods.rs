@@ -279,7 +279,7 @@ fn who_opens_a_channel_again_does_not_make_each_log_of_it_be_looked_at() {
 }
 
 #[test]
-fn what_nobody_ever_posted_is_not_told_to_whom_it_comes_from() {
+fn a_number_that_nobody_posted_is_not_told_to_its_reporter() {
     let mut victim = Victim::new();
     victim.connect(0);
     victim.say(0, open());
@@ -295,7 +295,7 @@ fn what_nobody_ever_posted_is_not_told_to_whom_it_comes_from() {
 
 /// The one way to it may be by this node, to which nothing came either.
 #[test]
-fn who_knows_of_less_than_others_is_told_of_it() {
+fn a_node_that_knows_less_than_others_is_told() {
     let mut victim = Victim::new();
     for who in [0, 1] {
         victim.connect(who);
@@ -346,7 +346,7 @@ fn a_log_that_a_peer_tells_of_is_not_followed_without_what_it_has_of_it() {
 }
 
 #[test]
-fn who_claims_more_than_its_share_is_named_and_who_finds_no_room_because_of_it_is_not() {
+fn a_peer_beyond_its_share_is_named_and_its_victims_are_not() {
     let mut victim = Victim::with(Config {
         memory_bytes: 4 << 20,
         ..Config::default()

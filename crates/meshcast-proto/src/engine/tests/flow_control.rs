@@ -166,7 +166,7 @@ fn whoever_goes_while_it_lags_is_said_to_lag_no_longer() {
 }
 
 #[test]
-fn what_was_on_the_way_on_a_channel_that_is_forgotten_holds_up_no_other() {
+fn frames_in_flight_on_a_forgotten_channel_hold_up_no_other() {
     // Nothing is kept, so a channel is forgotten as soon as it is closed.
     let mut config = Config::default();
     config.history.bytes = 0;

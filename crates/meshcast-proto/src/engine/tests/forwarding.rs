@@ -96,7 +96,7 @@ fn in_chains_rings_and_meshes_each_frame_comes_everywhere_and_at_most_twice() {
 
 /// Nobody knows yet how anybody hears of whom.
 #[test]
-fn what_comes_first_comes_everywhere_and_not_from_everybody() {
+fn a_first_frame_reaches_everybody_and_not_from_everybody() {
     let mut world = all_linked(12);
     world.post(0, 1);
     world.run(LATENCY * 2);
@@ -174,7 +174,7 @@ fn who_lies_about_its_way_to_a_sender_delays_honest_members_by_less_than_half_a_
 
 /// The one node between two others closes the channel, and later opens it again.
 #[test]
-fn who_hears_of_a_sender_by_way_of_a_node_that_closes_the_channel_looks_to_another() {
+fn a_node_takes_another_upstream_when_its_own_closes_the_channel() {
     let mut world = linked(4, [(0, 1), (0, 2), (1, 3), (2, 3)]);
     delays(&mut world, (0, 3), 10, Duration::from_millis(20));
     let key = (channel(0), peer(0).member.sender());
@@ -214,7 +214,7 @@ fn upstream_of(world: &World, who: usize) -> Option<usize> {
 
 /// It is linked with the sender and tells what there is, but hands on nothing.
 #[test]
-fn who_hands_on_nothing_is_passed_over_and_named_again_when_the_other_does_not_either() {
+fn a_silent_upstream_is_demoted_and_named_again_if_the_other_is_silent_too() {
     let mut world = linked(4, [(0, 1), (0, 2), (1, 3), (2, 3)]);
     let every = Duration::from_millis(50);
     delays(&mut world, (0, 3), 20, every);
@@ -255,7 +255,7 @@ fn a_link_is_kept_whose_peer_was_passed_over_and_brings_nothing() {
 
 /// Its own link to the sender is mute, and it hands on what it fetches.
 #[test]
-fn who_is_passed_over_since_it_comes_late_by_everything_itself_is_not_found_mute() {
+fn a_demoted_upstream_that_gets_everything_late_itself_is_not_found_mute() {
     let every = Duration::from_millis(50);
     for seconds in [3, 4, 30] {
         let mut world = linked(4, [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3)]);
@@ -271,7 +271,7 @@ fn who_is_passed_over_since_it_comes_late_by_everything_itself_is_not_found_mute
 /// A peer that answers in place of one that hands on nothing is named from then on, and did nothing
 /// wrong.
 #[test]
-fn what_one_withheld_is_not_held_against_the_one_that_takes_its_place() {
+fn frames_withheld_by_one_peer_do_not_count_against_its_successor() {
     let mut world = linked(4, [(0, 1), (0, 2), (1, 3), (2, 3)]);
     let every = Duration::from_millis(50);
     delays(&mut world, (0, 3), 20, every);

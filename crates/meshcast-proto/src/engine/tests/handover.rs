@@ -40,7 +40,7 @@ fn what_one_listener_has_is_handed_over() {
 }
 
 #[test]
-fn what_was_posted_with_nobody_there_is_kept_for_whoever_comes_back() {
+fn posts_with_nobody_there_are_kept_for_those_who_come_back() {
     let mut world = connected(2);
     world.cut(0, 1);
     let lost = world.clock(0);
@@ -87,7 +87,7 @@ fn whoever_came_later_has_only_what_was_posted_since() {
 }
 
 #[test]
-fn what_is_kept_no_longer_is_nothing_to_wait_for_but_still_undelivered() {
+fn expired_posts_are_not_waited_for_but_count_as_undelivered() {
     let mut world = World::new(1, &Config::default(), 1);
     world.post(0, 7);
     let deserted = None;

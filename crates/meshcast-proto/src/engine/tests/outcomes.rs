@@ -33,7 +33,7 @@ fn mute(engine: &mut Engine) -> Vec<Sender> {
 }
 
 #[test]
-fn what_became_of_a_frame_is_returned_and_a_stale_one_is_not_new() {
+fn the_outcome_of_a_frame_is_returned_and_a_stale_one_is_not_new() {
     let mut engine = listens();
     let mut take = |who: usize, on: usize, seq, wall| {
         let frame = wholes(peer(who), &channel(on), seq, 1);

@@ -104,7 +104,7 @@ fn a_log_with_frames_makes_way_for_no_reported_log_however_many_there_are() {
 
 /// The only peer of a node believes a liar, and has nothing of what it is asked for.
 #[test]
-fn what_is_missing_of_a_log_is_asked_for_at_once_however_many_others_are_said_to_be() {
+fn missing_numbers_of_a_log_are_requested_at_once_however_many_others_are_reported() {
     const INVENTED: u32 = 256;
     let mut world = World::new(3, &Config::default(), 1);
     world.loss = 0;
@@ -211,7 +211,7 @@ fn behind_a_silently_cut_link_what_others_say_is_asked_for_in_half_a_second() {
 
 /// A link that works is not called dead by what others say while its sender is only told of later.
 #[test]
-fn what_others_say_is_not_asked_for_while_the_sender_itself_speaks() {
+fn reported_numbers_are_not_requested_while_the_sender_itself_speaks() {
     let mut world = connected(3);
     world.loss = 0;
     world.forwards = false;

@@ -142,7 +142,7 @@ fn a_number_that_its_sender_has_not_got_to_is_doubtful_and_nothing_is_missing_fo
 }
 
 #[test]
-fn what_a_member_says_of_another_makes_nothing_missing() {
+fn reports_about_another_member_make_nothing_missing() {
     let mut world = connected(3);
     let lie = Holding {
         sender: sender(5),

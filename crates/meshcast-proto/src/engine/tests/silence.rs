@@ -197,7 +197,7 @@ fn more_liars_than_are_asked_at_a_time_delay_a_number_by_a_few_seconds_once() {
 
 /// Whatever they do in place of an answer.
 #[test]
-fn where_two_of_three_that_have_it_lie_a_number_waits_for_less_than_a_second() {
+fn a_number_waits_for_less_than_a_second_if_two_of_its_three_holders_lie() {
     // Until somebody tells, the time copies may race, and four ways.
     let usual = Duration::from_millis(250 + 80 + 10) + LATENCY * 4;
     for (one, other) in (0..8).flat_map(|one| (0..=one).map(move |other| (one, other))) {

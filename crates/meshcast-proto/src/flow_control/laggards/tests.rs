@@ -84,7 +84,7 @@ fn for_a_laggard_behind_it_a_relay_that_keeps_up_stands_alone() {
 proptest! {
     /// The reference: every moment at which this node got further, remembered for ever.
     #[test]
-    fn what_is_remembered_tells_who_is_behind_as_a_full_record_does(
+    fn checkpoints_tell_who_is_behind_as_a_full_record_does(
         steps in prop::collection::vec((0..400_u64, 1..50_u64), 1..80),
         wait in 0..5000_u64,
         back in 0..500_u64,

@@ -134,7 +134,7 @@ fn nothing_is_learnt_while_nobody_is_waited_for() {
 }
 
 #[test]
-fn what_is_on_the_way_is_what_was_sent_less_what_arrived() {
+fn bytes_in_flight_are_those_sent_less_those_arrived() {
     let mut in_flight = InFlight::default();
     let (now, seq) = (Time::ZERO, |n| Seq::new(n).expect("not zero"));
     for n in [3, 5, 9] {

@@ -328,7 +328,7 @@ fn no_point_of_small_order_and_no_second_form_of_a_point_passes_in_a_batch() {
 }
 
 #[test]
-fn what_a_member_signs_so_that_only_a_batch_takes_it_is_not_vouched_for() {
+fn a_signature_that_only_a_batch_accepts_is_not_vouched_for() {
     let real = frame(&alice(), 1);
     // Half of all batches take a part of order 2 for nothing.
     let (odd, mut verifier) = (1..100u64)

@@ -178,7 +178,7 @@ fn the_age_a_frame_had_elsewhere_counts() {
 /// Members that were parted fetch what they can of each other: in runs, each from somebody else,
 /// the newest first.
 #[test]
-fn what_was_fetched_late_goes_before_what_was_posted_after_it() {
+fn frames_fetched_late_go_before_later_posts() {
     let mut history = history(4 * size(&wholes(peer(0), &channel(0), 10, 1)));
     for (first, age) in [
         (15, 5),
@@ -198,7 +198,7 @@ fn what_was_fetched_late_goes_before_what_was_posted_after_it() {
 
 /// The large frame had to go although there was room for the small one.
 #[test]
-fn what_is_below_what_had_to_go_does_not_come_back() {
+fn numbers_below_an_evicted_frame_do_not_come_back() {
     let (name, who) = (channel(0), peer(0).member.sender());
     let large = frame(peer(0), &name, 5, [(Part::Whole, [0; 5_000].as_slice())]);
     let mut history = history(4_000);
@@ -263,7 +263,7 @@ fn there_is_room_for_who_would_not_be_the_largest() {
 }
 
 #[test]
-fn what_was_dropped_is_known_by_its_lowest_number() {
+fn dropped_frames_are_known_by_their_lowest_number() {
     let room =
         size(&wholes(peer(0), &channel(0), 4, 5)) + size(&wholes(peer(0), &channel(0), 9, 1));
     let history = three_frames(room);
@@ -521,7 +521,7 @@ proptest! {
 
 /// One frame on each of many channels, of which one after another is dropped.
 #[test]
-fn what_is_remembered_of_what_was_dropped_is_bounded_and_forgotten_of_who_has_most() {
+fn memory_of_dropped_frames_is_bounded_and_the_sender_with_most_loses_it() {
     let one = wholes(peer(1), &channel(0), 1, 1);
     let mut history = history(size(&one) * 8);
     for first in [1, 2, 3, 4, 5, 6] {

@@ -20,7 +20,7 @@ fn a_log_of_which_something_was_given_up_begins_nowhere_else() {
 }
 
 #[test]
-fn what_is_not_known_to_exist_is_not_given_up() {
+fn numbers_not_known_to_exist_are_not_given_up() {
     let mut log = Log::new(Time::ZERO);
     log.begin(seq(1));
     log.hear_reported(Some(seq(9)), Time::ZERO);

@@ -484,7 +484,7 @@ fn what_did_not_come_it_does_not_have() {
 }
 
 #[test]
-fn who_denies_the_lowest_is_asked_for_the_rest() {
+fn a_peer_that_denies_the_lowest_number_is_asked_for_the_rest() {
     let mut scene = Scene::new(&[1, 2]);
     scene.listens(2);
     scene.has(1, 1, 99);
@@ -503,7 +503,7 @@ fn who_denies_the_lowest_is_asked_for_the_rest() {
 }
 
 #[test]
-fn who_gives_only_what_there_is_no_room_for_is_not_asked_again_at_once() {
+fn a_peer_whose_frames_find_no_room_is_not_asked_again_at_once() {
     let mut scene = Scene::new(&[1]);
     scene.has(1, 1, 99);
     scene.ask(range(3, 9));
@@ -548,7 +548,7 @@ fn when_who_was_asked_goes_the_next_is_asked() {
 }
 
 #[test]
-fn what_its_sender_does_not_keep_is_given_up_after_the_short_time() {
+fn numbers_that_their_sender_does_not_keep_are_given_up_after_the_short_time() {
     let mut scene = Scene::new(&[SENDER, 1]);
     // One that has not said anything does not count beside the sender.
     scene.has(SENDER, 6, 9);
@@ -725,7 +725,7 @@ fn whoever_comes_has_all_the_time_to_tell() {
 }
 
 #[test]
-fn who_went_past_and_waits_again_keeps_the_hope() {
+fn a_peer_that_went_past_and_waits_again_keeps_a_hole_open() {
     let mut scene = Scene::new(&[1]);
     scene.has(1, 9, 12);
     scene.now = at(1_900);
@@ -804,7 +804,7 @@ fn a_sender_that_is_connected_but_never_tells_takes_no_hope_away() {
 }
 
 #[test]
-fn what_is_kept_above_a_hole_that_nobody_has_is_asked_for_meanwhile() {
+fn frames_above_a_hole_that_nobody_has_are_fetched_meanwhile() {
     let mut scene = Scene::new(&[SENDER, 1]);
     scene.has(SENDER, 40, 60);
     let lowest = range(1, 39);

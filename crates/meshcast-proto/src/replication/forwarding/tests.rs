@@ -75,7 +75,7 @@ fn where_all_are_linked_with_the_sender_nobody_hands_anything_on() {
 }
 
 #[test]
-fn who_is_served_elsewhere_or_has_it_gets_no_copy_and_who_knows_no_way_does() {
+fn a_peer_with_a_route_or_the_frame_gets_no_copy_and_one_without_a_route_does() {
     let said = [
         (peer(2), 2, 5, false),
         (peer(3), 2, 6, true),
@@ -92,7 +92,7 @@ fn who_is_served_elsewhere_or_has_it_gets_no_copy_and_who_knows_no_way_does() {
 }
 
 #[test]
-fn who_said_what_found_no_room_gets_a_copy_unless_it_is_known_to_need_none() {
+fn a_peer_whose_report_found_no_room_gets_a_copy_unless_it_needs_none() {
     let mut peers = Peers::default();
     for n in 2..30 {
         peers.add(peer(n), Time::ZERO);

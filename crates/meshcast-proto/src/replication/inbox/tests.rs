@@ -121,7 +121,7 @@ fn a_catch_up_with_ten_nodes_on_five_thousand_channels_is_taken_in_at_once() {
 }
 
 #[test]
-fn who_comes_back_owes_what_it_owed_and_is_forgotten_when_it_owes_nothing() {
+fn a_peer_that_comes_back_keeps_its_debt_and_is_forgotten_without_any() {
     let mut inbox = Inbox::new(Budget::default());
     fill(&mut inbox, who(0), 3);
     inbox.charge(who(0), 20 * 65_536, at(0));
@@ -139,7 +139,7 @@ fn who_comes_back_owes_what_it_owed_and_is_forgotten_when_it_owes_nothing() {
 }
 
 #[test]
-fn what_waits_is_charged_to_whoever_said_it_and_given_back() {
+fn waiting_messages_are_charged_to_their_peer_and_given_back() {
     let budget = Budget::new(8 << 20);
     let mut inbox = Inbox::new(budget.clone());
     let used = |n| budget.statement(who(n).into()).used;

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_somebody_else_instead_goes_before_those_that_came_later() {
+    fn a_log_that_turns_to_another_peer_goes_before_later_ones() {
         let mut queue = AskQueue::default();
         let first = queue.push(None, PEER, Class::Proven, &key(1));
         queue.push(None, OTHER, Class::Proven, &key(2));

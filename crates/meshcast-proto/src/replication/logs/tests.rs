@@ -180,7 +180,7 @@ fn nobodys_log_is_forgotten_for_those_that_others_bring() {
 
 /// All come over one link, which others flood.
 #[test]
-fn where_a_log_was_is_remembered_for_as_long_as_what_was_posted_may_come_again() {
+fn the_position_of_a_log_is_remembered_for_as_long_as_old_posts_may_come_again() {
     let mut logs = at_most(4);
     logs.tombstones.lru = Lru::new(4, Duration::from_secs(840));
     assert_eq!(brought(&mut logs, (15, 0), 1, 0), Insert::Fresh);
@@ -222,7 +222,7 @@ fn tell(logs: &mut Logs, of: usize, next: u64, now: Time) {
 }
 
 #[test]
-fn where_a_forgotten_log_was_stays_its_members_whatever_others_tell_of_it() {
+fn the_position_of_a_forgotten_log_stays_whatever_others_report() {
     let mut logs = few();
     logs.peers.add(key(5).1, at(0));
     assert_eq!(hear(&mut logs, 0, 1, at(1)), Insert::Fresh);
@@ -292,7 +292,7 @@ fn a_log_whose_member_may_have_no_more_is_not_followed_either_if_others_told_of_
 
 /// It is not its fault that there was none.
 #[test]
-fn what_an_upstream_hands_on_and_finds_no_room_counts_for_it() {
+fn a_frame_without_room_counts_for_the_upstream_that_handed_it_on() {
     let mut logs = few();
     let (upstream, other) = (key(5).1, key(6).1);
     for peer in [upstream, other] {

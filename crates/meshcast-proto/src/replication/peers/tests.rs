@@ -25,7 +25,7 @@ fn connected(count: usize) -> Peers {
 }
 
 #[test]
-fn who_listens_is_who_opened_and_has_not_closed() {
+fn listeners_are_those_that_opened_and_have_not_closed() {
     let (mut peers, name) = (connected(2), channel(0));
     assert!(!peers.listens(sender(0), &name));
     assert!(peers.open(sender(0), &opened(&name, 30, 7), now()));
@@ -205,8 +205,7 @@ fn who_was_late_is_tried_by_one_request_at_a_time_and_asked_like_others_when_it_
 /// Others tell it of what does not exist, and it denies that at once; or it posts what nobody else
 /// has.
 #[test]
-fn whatever_one_that_was_late_is_asked_for_it_is_asked_like_others_three_seconds_after_it_was_tried()
- {
+fn a_late_peer_is_asked_like_others_three_seconds_after_it_was_tried() {
     for is_proven in [false, true] {
         let mut peers = connected(1);
         let is_late = |peers: &Peers, secs| peers.is_late(sender(0), later(secs));

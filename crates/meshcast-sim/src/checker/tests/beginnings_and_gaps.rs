@@ -312,7 +312,7 @@ fn objects_of_one_process_hear_each_other_and_not_themselves() {
 }
 
 #[test]
-fn who_looks_back_gets_what_is_kept_near_it_or_is_told_that_it_is_missing() {
+fn a_late_reader_gets_what_is_kept_nearby_or_a_gap() {
     let kept = |first, last| vec![("a".into(), Span::new(first, last))];
     let backfilled = |since, kept, tell: &dyn Fn(&mut Story)| {
         let mut story = late_joiner(since);

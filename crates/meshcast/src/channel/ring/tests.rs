@@ -141,7 +141,7 @@ fn each_reader_reads_everything_from_where_it_began() {
 }
 
 #[test]
-fn what_makes_way_is_told_by_sender_with_exact_numbers_before_anything_later() {
+fn evicted_messages_are_told_by_sender_with_exact_numbers_before_anything_later() {
     let (mut one_, mut two) = (Source::new(1), Source::new(2));
     let len = one(&mut one_, b"x").len_bytes();
     let mut ring = Ring::new(2 * len);
@@ -325,7 +325,7 @@ fn ranges_of_different_reasons_are_told_apart_until_there_are_too_many() {
 }
 
 #[test]
-fn what_made_way_is_read_after_all_if_it_is_kept_and_only_the_rest_is_a_gap() {
+fn evicted_messages_are_read_from_the_history_and_only_the_rest_is_a_gap() {
     let (mut source, mut keeper) = (Source::new(1), Keeper::default());
     let items: Vec<_> = (0..10).map(|n| one(&mut source, &[n])).collect();
     let mut ring = Ring::new(3 * items[0].len_bytes());
@@ -498,7 +498,7 @@ fn seqs(first: u64, last: u64) -> SeqRange {
 /// A log brings after all numbers below its apparent beginning, and numbers owed of a sender that
 /// nobody knew.
 #[test]
-fn what_one_that_came_late_has_read_does_not_come_again_and_what_is_owed_comes_first() {
+fn a_late_reader_reads_nothing_twice_and_owed_messages_first() {
     for small in [false, true] {
         let mut source = Source::new(1);
         let items: Vec<_> = (0..6).map(|_| one(&mut source, b"x")).collect();
@@ -547,7 +547,7 @@ fn what_one_that_came_late_has_read_does_not_come_again_and_what_is_owed_comes_f
 }
 
 #[test]
-fn what_could_not_be_fetched_is_told_before_what_could() {
+fn the_gap_of_an_unfetched_range_comes_before_fetched_messages() {
     let mut source = Source::new(1);
     let mut keeper = Keeper::default();
     (0..5).for_each(|_| keeper.keep(&one(&mut source, b"x")));
@@ -566,7 +566,7 @@ fn what_could_not_be_fetched_is_told_before_what_could() {
 }
 
 #[test]
-fn what_nobody_keeps_any_more_is_told_before_what_could_not_be_fetched() {
+fn expired_gaps_come_before_unfetched_ones() {
     let mut source = Source::new(1);
     let mut keeper = Keeper::default();
     (0..5).for_each(|_| keeper.keep(&one(&mut source, b"x")));

@@ -73,7 +73,7 @@ async fn an_object_with_an_echo_hears_itself_in_the_order_of_all() {
 }
 
 #[tokio::test]
-async fn what_is_borrowed_is_posted_like_what_owns_it() {
+async fn a_borrowed_value_is_posted_like_an_owned_one() {
     let node = alone().await;
     let (texts, heard) = (open::<String>(&node, "text"), open::<String>(&node, "text"));
     let mut heard = heard.messages();

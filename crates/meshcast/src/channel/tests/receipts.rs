@@ -44,7 +44,7 @@ async fn whoever_waits_is_told_when_the_first_peer_comes_and_has_it() {
 }
 
 #[tokio::test]
-async fn what_is_not_kept_any_more_nobody_answers_for() {
+async fn nobody_answers_for_expired_frames() {
     let limits = Limits {
         history_bytes: 50_000,
         ..Limits::default()

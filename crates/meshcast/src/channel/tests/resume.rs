@@ -98,7 +98,7 @@ async fn a_cursor_of_another_channel_or_mesh_is_refused_at_the_door() {
 }
 
 #[tokio::test]
-async fn what_nobody_keeps_any_more_is_told_with_its_numbers_and_large_messages_are_whole() {
+async fn expired_numbers_are_told_and_large_messages_are_whole() {
     let mesh = Mesh::new();
     let limits = Limits {
         history_bytes: 1024 * 1024,

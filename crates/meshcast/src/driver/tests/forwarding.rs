@@ -125,7 +125,7 @@ async fn in_a_chain_and_a_ring_linked_by_hand_all_comes_and_hardly_anything_twic
 }
 
 #[tokio::test]
-async fn what_a_silent_link_withholds_comes_by_the_backup_upstream_while_both_ends_take_it_for_well()
+async fn frames_that_a_silent_link_withholds_come_by_the_backup_upstream_while_both_ends_think_it_works()
  {
     let (links, mesh, mut nodes) = (Links::new(1), Mesh::new(), Vec::new());
     for name in ["a", "b", "c"] {

@@ -197,7 +197,7 @@ fn a_peer_that_is_too_busy_for_its_copy_is_told_of_by_what_it_says_to_another() 
 }
 
 #[test]
-fn what_one_asker_has_waiting_by_way_of_a_peer_takes_nothing_from_that_peer() {
+fn waiting_questions_of_an_asker_take_no_place_of_the_peer_between() {
     let mut asks = alone(1, [0, 2]);
     let numbers = 1..=64;
     let asked = numbers.filter(|n| is_asked(&says(&mut asks, 0, relayed(5, *n, 0, 2))));

@@ -226,7 +226,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_not_kept_any_more_is_told_exactly_and_what_nobody_knows_of_is_not() {
+fn expired_numbers_are_told_exactly_and_unknown_ones_are_not() {
     let mut source = Source::new(1);
     let me = source.member.sender();
     let items: Vec<_> = (0..12).map(|_| one(&mut source, b"x")).collect();
