@@ -8,8 +8,8 @@
 //! members that are all connected no heartbeat is made at all.
 //!
 //! May use: [`wire`](crate::wire), [`identity`](crate::identity), [`bounds`](crate::bounds) and
-//! [`conduct`](crate::conduct). Must not: know logs, frames or the engine. Its knowledge of
-//! channels is an [argument](Opens).
+//! [`conduct`](crate::conduct).
+//! Must not: know logs, frames or the engine. Its knowledge of channels is an [argument](Opens).
 
 mod life;
 mod link;
