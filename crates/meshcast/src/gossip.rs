@@ -3,9 +3,9 @@
 //!
 //! The driver [joins](Gossip::join) and leaves channels, [publishes](Gossip::publish) frames and
 //! [hands them on](Gossip::forward), makes a peer that lags [lazy](Gossip::set_lazy), and is told
-//! of frames, slow peers and offences by [`GossipEvent`]. Every frame that comes out was verified.
-//! Order, loss and repair are none of this wing's business: it knows no engine, no session and no
-//! peer but by its id.
+//! of frames, slow peers and offences by [`GossipEvent`]. What comes was verified. Order, loss and
+//! repair are none of this wing's business: it knows no engine, no session and no peer but by its
+//! id.
 //!
 //! # What it does to gossipsub
 //!
@@ -15,13 +15,13 @@
 //! * [`tickets`]: a frame is verified before gossipsub has the RPC that brings it, and gossipsub is
 //!   given its id in place of it: it would copy a frame three times before it tells of it. It asks
 //!   for the id of a message after it was translated, on its way in, and before, on its way out.
-//! * The peer that brings an unsigned message is known since a message is judged within the call
-//!   that brings it. Peer scores, which are made for this, keep a record of every message for two
+//! * Whoever brings what nobody signed is known since a message is judged within the call that
+//!   brings it. Peer scores, which are made for this, keep a record of every message for two
 //!   minutes (decision 0004).
 //! * gossipsub tells of the first copy of a message only, so who brought others is noted here: it
 //!   shows that a link works.
-//! * It hands nothing on: it waits for a validation that nobody reports. The recipients of a frame
-//!   are decided above this wing: each frame is published to *explicit* peers, which are its
+//! * It hands nothing on: it waits for a validation that nobody reports. Who gets a frame is
+//!   decided by who uses it, and each frame is published to *explicit* peers, which are its
 //!   recipients and are explicit only within that call. It has no mesh (decision 0054).
 //! * It publishes no id twice, so a frame that is handed on has another one on its way out.
 //! * Its types for what a peer says have no public names: [`rpc`] has its own protocol read what
@@ -103,16 +103,14 @@ pub(crate) struct Gossip {
 }
 
 impl Gossip {
-    /// Memory that it uses on account of somebody is charged to `budget`. `max_rpc_len` is
-    /// [`MAX_RPC_LEN`] outside of tests.
+    /// `max_rpc_len` is [`MAX_RPC_LEN`] outside of tests.
     pub(crate) fn new(
         mesh: MeshId,
         verifier: SharedVerifier,
-        budget: Budget,
         max_rpc_len: usize,
     ) -> Result<Self, String> {
         let tickets = Tickets::new(Topics::new(mesh), verifier);
-        let mut new = Self {
+        Ok(Self {
             inner: settings::gossipsub(tickets.clone(), max_rpc_len)?,
             tickets,
             topics: Topics::new(mesh),
@@ -126,9 +124,7 @@ impl Gossip {
             heard: Mutex::default(),
             offences: BTreeMap::new(),
             untold: VecDeque::new(),
-        };
-        new.charge_to(budget);
-        Ok(new)
+        })
     }
 
     /// A transport on whose connections it is seen what is written. Without that there is no bound
@@ -137,8 +133,8 @@ impl Gossip {
         self.outflow.written().over(transport)
     }
 
-    /// From now on memory is charged to this budget.
-    fn charge_to(&mut self, budget: Budget) {
+    /// From now on what is remembered on account of somebody is charged to this budget.
+    pub(crate) fn charge_to(&mut self, budget: Budget) {
         self.announced.charge_to(budget.clone());
         self.outflow.charge_to(budget.clone());
         self.budget = budget;
@@ -235,8 +231,8 @@ impl Gossip {
     /// queued for it only take memory, come late and are dropped.
     ///
     /// Nothing is queued for it from this call on; if there is nobody else, publishing reports that
-    /// there is no peer. Earlier frames, at most [`QUEUE_BYTES`](settings::QUEUE_BYTES), stay
-    /// queued until the peer takes them, or its connections are closed. For a peer that is not
+    /// there is no peer. What was queued before, at most [`QUEUE_BYTES`](settings::QUEUE_BYTES),
+    /// stays until the peer takes it, or its connections are closed. For a peer that is not
     /// connected it does nothing, and a new connection begins anew.
     pub(crate) fn set_lazy(&mut self, peer: PeerId, yes: bool) {
         if !yes {
@@ -438,18 +434,18 @@ impl NetworkBehaviour for Gossip {
         &mut self,
         peer: PeerId,
         connection: ConnectionId,
-        mut event: THandlerOutEvent<Self>,
+        mut said: THandlerOutEvent<Self>,
     ) {
-        let malformed = rpc::take_malformed(&mut event);
-        rpc::drop_control(&mut event);
-        if rpc::is_dropped(&event) {
+        let malformed = rpc::take_malformed(&mut said);
+        rpc::drop_control(&mut said);
+        if rpc::is_dropped(&said) {
             self.outflow.drop_next(&peer);
         }
-        self.announced.charge(&peer, &mut event, &self.reader);
+        self.announced.charge(&peer, &mut said, &self.reader);
         let before = self.tickets.judged();
-        rpc::exchange(&mut event, |topic, data| self.tickets.take_in(topic, data));
+        rpc::exchange(&mut said, |topic, data| self.tickets.take_in(topic, data));
         self.inner
-            .on_connection_handler_event(peer, connection, event);
+            .on_connection_handler_event(peer, connection, said);
         // All that was judged in between came from this peer.
         let after = self.tickets.judged();
         if after.valid > before.valid {

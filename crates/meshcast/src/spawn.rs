@@ -154,11 +154,11 @@ async fn start(
     let network = |error: &(dyn Error + 'static)| SpawnError::Network(in_words(error));
     let verifier = SharedVerifier::new(Verifier::new(trust.clone(), limits.history_age));
     let (mesh, topics) = (fingerprint(trust.mesh()), trust.mesh().topics());
+    let gossip = Gossip::new(trust.mesh(), verifier.clone(), max_rpc_len);
     let room = usize::try_from(limits.max_peers).unwrap_or(usize::MAX);
     let engine = engine_config(&limits);
     let engine = Engine::new(engine, identity.clone(), Arc::clone(&me), seed);
     let budget = engine.budget().clone();
-    let gossip = Gossip::new(trust.mesh(), verifier.clone(), budget.clone(), max_rpc_len);
     let gate = Gate::new(
         identity.clone(),
         trust.clone(),
@@ -189,6 +189,7 @@ async fn start(
     let asks = Asks::new(identity.clone(), trust.clone(), budget.clone());
     let presence = PresenceTracker::new(identity, Arc::clone(&me), trust, budget.clone());
     behaviour.sessions.charge_to(budget.clone());
+    behaviour.gossip.charge_to(budget.clone());
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
     let mut swarm = Swarm::new(transport, behaviour, peer_id, config);
     let early = listen_on(&mut swarm, listen).await?;

@@ -6,7 +6,7 @@ use libp2p::{PeerId, gossipsub::TopicHash};
 use meshcast_proto::Budget;
 
 use super::{
-    rpc::{HandlerEvent, Reader, Subscribes},
+    rpc::{Reader, Said, Subscribes},
     settings::MAX_TOPICS,
     topic,
 };
@@ -26,9 +26,9 @@ impl Announced {
 
     /// Takes out of what a peer says the topics for which there is no room: it is given nothing of
     /// them by gossip, and fetches what it is told of.
-    pub(super) fn charge(&mut self, peer: &PeerId, event: &mut HandlerEvent, reader: &Reader) {
+    pub(super) fn charge(&mut self, peer: &PeerId, said: &mut Said, reader: &Reader) {
         let payer = payer(peer);
-        reader.retain_topics(event, |it, subscribes| {
+        reader.retain_topics(said, |it, subscribes| {
             let Some(topic) = topic::number(it) else {
                 return false;
             };
@@ -60,7 +60,7 @@ impl Announced {
     }
 }
 
-/// The memory of a topic of a peer, here and in gossipsub, which keeps it as a string in a tree.
+/// What a topic of a peer takes, here and in gossipsub, which keeps it as a string in a tree.
 const TOPIC: usize = 160;
 
 #[cfg(test)]
@@ -80,9 +80,9 @@ mod tests {
         let mut say = |peer: &PeerId, numbers: std::ops::Range<u128>, joins: bool| {
             let topic = |n: u128| TopicHash::from_raw(format!("{n:032x}"));
             let all: Vec<_> = numbers.map(topic).collect();
-            let mut event = reader.read(&subscriptions(&all, joins)).expect("it is one");
-            announced.charge(peer, &mut event, &reader);
-            let HandlerEvent::Message { rpc, .. } = event else {
+            let mut said = reader.read(&subscriptions(&all, joins)).expect("it is one");
+            announced.charge(peer, &mut said, &reader);
+            let Said::Message { rpc, .. } = said else {
                 panic!("it is a message");
             };
             rpc.subscriptions.len()

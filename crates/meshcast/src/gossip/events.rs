@@ -1,4 +1,4 @@
-//! Events of gossip.
+//! What gossip tells whoever uses it.
 
 use std::sync::Arc;
 

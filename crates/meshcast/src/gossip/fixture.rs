@@ -8,7 +8,7 @@ use libp2p::{
     gossipsub::{IdentTopic, PublishError},
     swarm::{ConnectionId, NetworkBehaviour},
 };
-use meshcast_proto::{Budget, ChannelName, FrameId, MeshKey, Trust, Verifier};
+use meshcast_proto::{ChannelName, FrameId, MeshKey, Trust, Verifier};
 
 use super::{Gossip, MAX_RPC_LEN, NotPublished, rpc::Reader};
 use crate::verifier::SharedVerifier;
@@ -16,8 +16,7 @@ use crate::verifier::SharedVerifier;
 impl Gossip {
     pub(crate) fn of(key: &MeshKey) -> Self {
         let verifier = Verifier::new(Trust::from(key), Duration::from_secs(600));
-        let (verifier, budget) = (SharedVerifier::new(verifier), Budget::default());
-        Self::new(key.mesh(), verifier, budget, MAX_RPC_LEN).expect("allowed")
+        Self::new(key.mesh(), SharedVerifier::new(verifier), MAX_RPC_LEN).expect("allowed")
     }
 
     /// Joins or leaves a topic that may be none of a channel.

@@ -1,5 +1,4 @@
-//! Frames that gossip gave to peers and that are not written yet: bounded in bytes, and charged to
-//! the peer.
+//! What gossip gave to peers and is not written yet, bounded in bytes, and charged to the peer.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -41,7 +40,7 @@ struct Queue {
     /// Frames that gossipsub dropped, since they were too old when it was their turn.
     dropped: u64,
     account: Account,
-    /// The bytes that waited when there was no room, while it is held.
+    /// What waited when there was no room, while it is held.
     held: Option<usize>,
     /// That nothing is written while it is held.
     stuck: Option<Stuck>,
@@ -206,8 +205,8 @@ impl Queue {
             (self.written, self.done) = (next, self.dropped);
             self.settle_by_count();
         }
-        // Of a few frames each may be one for which nothing is ever written. If the reason was its
-        // share, room for as much again does as well.
+        // Of a few frames each may be one for which nothing is ever written. Where the reason was
+        // its share, room for as much again does as well.
         let is_little = self.given.len() < QUEUE_FRAMES / 2 && self.bytes < QUEUE_BYTES / 2;
         let has_room = || is_little && self.account.has_room(self.bytes.max(LONGEST));
         if self
@@ -228,7 +227,7 @@ impl Queue {
             self.release(cost);
         }
         if self.given.is_empty() {
-            // The rest of a frame that an earlier connection had begun may have come on top.
+            // What a connection of before had begun may have come on top.
             self.done = done;
         }
     }
@@ -264,12 +263,12 @@ impl Drop for Queue {
     }
 }
 
-/// The cost of the longest frame: an account with room for that has room for the next.
+/// What the longest frame costs: who has room for that has room for the next.
 const LONGEST: usize = Frame::MAX_LEN + ENTRY_BYTES;
 
 /// For how long a peer that is held may take nothing. Its connection takes more only when half of a
 /// window was read, which may be 6 MiB, and takes that long at 1 Mbit/s; one that is dead is given
-/// up after 4 s. Waiting frames are bounded, and charged to the peer.
+/// up after 4 s. What waits meanwhile is bounded, and charged to the peer.
 const DEAF_FOR: Duration = Duration::from_secs(60);
 
 /// And at how many looks: those of 2 s.
@@ -390,7 +389,7 @@ mod tests {
 
     /// gossipsub had no room for one that was counted, so that nothing is ever written.
     #[test]
-    fn a_peer_without_a_share_is_given_frames_again_when_it_has_one() {
+    fn who_is_held_for_want_of_a_share_is_given_frames_again_when_it_has_one() {
         let (mut outflow, peer, _, budget) = outflow();
         let others = budget.account(payer(&PeerId::random()));
         let rest = budget.limit() - budget.used();

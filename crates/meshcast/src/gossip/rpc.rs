@@ -1,5 +1,5 @@
-//! RPCs between gossipsub and peers: its types have no public names, so here is all that looks into
-//! them or makes them.
+//! What peers say to gossipsub: its types have no public names, so here is all that looks into them
+//! or makes them.
 
 use std::hash::{Hash, Hasher};
 
@@ -13,9 +13,9 @@ use libp2p::{
 use super::{settings::Inner, topic};
 
 /// What a connection brings to gossipsub.
-pub(super) type HandlerEvent = THandlerOutEvent<Inner>;
+pub(super) type Said = THandlerOutEvent<Inner>;
 
-/// The reader of RPCs in gossipsub.
+/// How gossipsub reads what a peer says.
 type Protocol = <THandler<Inner> as ConnectionHandler>::OutboundProtocol;
 
 /// Makes of an RPC, as it is on a stream, what gossipsub takes from a connection. gossipsub does
@@ -24,7 +24,7 @@ type Protocol = <THandler<Inner> as ConnectionHandler>::OutboundProtocol;
 pub(super) struct Reader {
     protocol: Option<Protocol>,
     /// That somebody leaves a topic.
-    leaving: Option<HandlerEvent>,
+    leaving: Option<Said>,
 }
 
 impl Reader {
@@ -37,7 +37,7 @@ impl Reader {
     }
 
     /// `None` if it is no RPC, or before there was a connection.
-    pub(super) fn read(&self, rpc: &[u8]) -> Option<HandlerEvent> {
+    pub(super) fn read(&self, rpc: &[u8]) -> Option<Said> {
         let protocol = self.protocol.clone()?;
         let name = protocol.protocol_info().into_iter().next()?;
         let upgraded = protocol.upgrade_inbound(Cursor::new(rpc.to_vec()), name);
@@ -48,12 +48,12 @@ impl Reader {
     /// Of the topics that a peer joins or leaves drops those that are not to be kept.
     pub(super) fn retain_topics(
         &self,
-        event: &mut HandlerEvent,
+        said: &mut Said,
         mut keep: impl FnMut(&TopicHash, Subscribes) -> bool,
     ) {
-        if let HandlerEvent::Message { rpc, .. } = event {
+        if let Said::Message { rpc, .. } = said {
             let leaving = match &self.leaving {
-                Some(HandlerEvent::Message { rpc, .. }) => rpc.subscriptions.first(),
+                Some(Said::Message { rpc, .. }) => rpc.subscriptions.first(),
                 _ => None,
             };
             rpc.subscriptions.retain(|it| {
@@ -70,11 +70,11 @@ pub(super) struct Subscribes(pub(super) bool);
 
 /// Takes out of what a peer says what no honest member does: gossipsub would keep some of it,
 /// whatever its length, and log the rest. Returns how much that was.
-pub(super) fn take_malformed(event: &mut HandlerEvent) -> u64 {
-    let HandlerEvent::Message {
+pub(super) fn take_malformed(said: &mut Said) -> u64 {
+    let Said::Message {
         rpc,
         invalid_messages,
-    } = event
+    } = said
     else {
         return 0;
     };
@@ -92,10 +92,10 @@ pub(super) fn take_malformed(event: &mut HandlerEvent) -> u64 {
 /// Puts something else in the place of each message that a peer published, before gossipsub copies
 /// it. A message for which there is nothing is dropped.
 pub(super) fn exchange(
-    event: &mut HandlerEvent,
+    said: &mut Said,
     mut ticket: impl FnMut(&TopicHash, Vec<u8>) -> Option<Vec<u8>>,
 ) {
-    if let HandlerEvent::Message { rpc, .. } = event {
+    if let Said::Message { rpc, .. } = said {
         rpc.messages.retain_mut(|message| {
             let ticket = ticket(&message.topic, std::mem::take(&mut message.data));
             ticket.map(|ticket| message.data = ticket).is_some()
@@ -106,15 +106,15 @@ pub(super) fn exchange(
 /// Takes out all by which a peer would change what gossipsub does for it, which is decided here:
 /// with a GRAFT, whom this node dialled would be given each frame, also while there is no room for
 /// it, and of what it does not want to have, 10,000 ids would be remembered. No member says any.
-pub(super) fn drop_control(event: &mut HandlerEvent) {
-    if let HandlerEvent::Message { rpc, .. } = event {
+pub(super) fn drop_control(said: &mut Said) {
+    if let Said::Message { rpc, .. } = said {
         rpc.control_msgs.clear();
     }
 }
 
 /// Whether it is that a frame was dropped, since it was too old when it was its turn.
-pub(super) const fn is_dropped(event: &HandlerEvent) -> bool {
-    matches!(event, HandlerEvent::MessageDropped(_))
+pub(super) const fn is_dropped(said: &Said) -> bool {
+    matches!(said, Said::MessageDropped(_))
 }
 
 /// The longest string in something. gossipsub's control messages can only be looked into by what
@@ -197,9 +197,9 @@ mod tests {
     async fn whether_a_peer_joins_or_leaves_is_told_apart() {
         let (reader, topic) = (reader(), TopicHash::from_raw("any"));
         for joins in [true, false] {
-            let event = subscriptions(std::slice::from_ref(&topic), joins);
+            let said = subscriptions(std::slice::from_ref(&topic), joins);
             let mut told = Vec::new();
-            reader.retain_topics(&mut reader.read(&event).expect("it is one"), |it, how| {
+            reader.retain_topics(&mut reader.read(&said).expect("it is one"), |it, how| {
                 told.push((it.clone(), how));
                 true
             });
@@ -216,12 +216,12 @@ mod tests {
             message
         };
         let messages = [b"one".as_slice(), b"", b"two"].map(message);
-        let mut event = reader().read(&rpc(MESSAGES, &messages)).expect("it is one");
-        exchange(&mut event, |topic, data| {
+        let mut said = reader().read(&rpc(MESSAGES, &messages)).expect("it is one");
+        exchange(&mut said, |topic, data| {
             assert_eq!(topic.as_str(), "any");
             (!data.is_empty()).then(|| [b"ticket of ", data.as_slice()].concat())
         });
-        let HandlerEvent::Message { rpc, .. } = event else {
+        let Said::Message { rpc, .. } = said else {
             panic!("it is a message");
         };
         let tickets: Vec<_> = rpc.messages.iter().map(|it| it.data.as_slice()).collect();
@@ -239,18 +239,16 @@ mod tests {
             reader.read(&rpc(CONTROL, &[control])).expect("it is one")
         };
         for (len, malformed) in [(16, 0), (64, 0), (65, 1), (100_000, 1)] {
-            let mut event = idontwant(&vec![7; len]);
-            assert_eq!(take_malformed(&mut event), malformed, "{len}");
-            let HandlerEvent::Message { rpc, .. } = event else {
+            let mut said = idontwant(&vec![7; len]);
+            assert_eq!(take_malformed(&mut said), malformed, "{len}");
+            let Said::Message { rpc, .. } = said else {
                 panic!("it is a message");
             };
             // One more says what else the peer can.
             assert_eq!(rpc.control_msgs.len() as u64, 2 - malformed, "{len}");
-            let mut event = idontwant(&vec![7; len]);
-            drop_control(&mut event);
-            assert!(
-                matches!(event, HandlerEvent::Message { rpc, .. } if rpc.control_msgs.is_empty())
-            );
+            let mut said = idontwant(&vec![7; len]);
+            drop_control(&mut said);
+            assert!(matches!(said, Said::Message { rpc, .. } if rpc.control_msgs.is_empty()));
         }
     }
 }

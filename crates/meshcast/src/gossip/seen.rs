@@ -1,5 +1,5 @@
-//! The ids that gossipsub remembers of frames that it brought, charged to the peers that posted the
-//! frames, or brought them again.
+//! What gossipsub remembers of the frames that it brought, charged to whoever posted them, or
+//! brought them again.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,7 +13,7 @@ use super::settings::DUPLICATES_FOR;
 pub(super) struct Seen {
     /// Since the last look.
     new: BTreeMap<Payer, usize>,
-    /// The charges at each look.
+    /// What was charged at which look.
     charged: VecDeque<(Time, BTreeMap<Payer, usize>)>,
 }
 

@@ -1,5 +1,5 @@
-//! The settings of gossipsub: a carrier of frames that prove themselves, unsigned, without a cache
-//! of its own.
+//! How gossipsub is set: a carrier of frames that prove themselves, unsigned, without a cache of
+//! its own.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) type Inner =
 pub(super) fn gossipsub(tickets: Tickets, max_rpc_len: usize) -> Result<Inner, String> {
     let config = ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
-        // gossipsub knows a message by its id only.
+        // What gossipsub has of a message is its id.
         .message_id_fn(|message| MessageId::from(message.data.clone()))
         .heartbeat_initial_delay(Duration::from_millis(200))
         .heartbeat_interval(HEARTBEAT)
@@ -66,7 +66,7 @@ pub(super) fn gossipsub(tickets: Tickets, max_rpc_len: usize) -> Result<Inner, S
     Ok(gossip)
 }
 
-/// The interval at which gossipsub expires what it remembers, and tells of slow peers.
+/// How often gossipsub looks after what it remembers, and tells of slow peers.
 const HEARTBEAT: Duration = Duration::from_millis(700);
 
 /// How long the id of a message is remembered, about 200 bytes each. A copy that comes later is
@@ -81,8 +81,8 @@ pub(super) const MAX_TOPICS: usize = 16_384;
 /// message; the announcement of [`MAX_TOPICS`] topics (about 44 bytes each) has to fit as well.
 pub(crate) const MAX_RPC_LEN: usize = 4 * 1024 * 1024;
 
-/// The most frames, and bytes of them, that wait for a peer that does not take them; it is given no
-/// further ones then. That is as much as four senders, or channels of one, may have in flight by
+/// How many frames, and bytes of them, wait at most for a peer that does not take them; it is given
+/// no further ones then. That is as much as four senders, or channels of one, may have in flight by
 /// their send windows of 16 MiB: a burst within these is no sign of a peer that does not read.
 pub(super) const QUEUE_FRAMES: usize = 1024;
 pub(super) const QUEUE_BYTES: usize = 64 * 1024 * 1024;

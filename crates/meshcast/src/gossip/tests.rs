@@ -215,7 +215,7 @@ async fn nothing_is_handed_on_to_a_lazy_peer_until_it_keeps_up_again() {
             "{handed_on:?}"
         );
     }
-    // Posts of the laggard go on to the others as well.
+    // What the laggard says goes on to the others as well.
     let of_c = c.publish().expect("published");
     let frame = next_frame_of(&mut relay, [&mut a, &mut c]).await;
     relay.forward(&frame, &c).expect("handed on");
@@ -246,7 +246,7 @@ async fn a_frame_is_charged_to_whom_it_is_given_until_it_is_written() {
         a.gossip().settle(Time::ZERO);
         assert_eq!(used(), before);
     }
-    // A frame that is published twice is given to nobody.
+    // What is published twice is given to nobody.
     let frame = b.next_frame();
     a.gossip().publish(&frame).expect("published");
     let once = used();
@@ -343,8 +343,8 @@ async fn topics_that_no_channel_has_are_not_kept_and_name_who_announces_them() {
     assert_eq!(known(&a), [topic]);
 }
 
-/// The header of this wing describes the source of these versions. Others may be as good: read it
-/// again, look at each of its points, and write theirs here.
+/// What the header of this wing says was read in the source of these versions. Others may be as
+/// good: read it again, look at each of its points, and write theirs here.
 #[test]
 fn what_is_done_to_gossipsub_was_read_against_the_versions_that_are_used() {
     let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");

@@ -27,12 +27,12 @@ pub(crate) struct Tickets(Arc<Shared>);
 struct Shared {
     topics: Topics,
     verifier: SharedVerifier,
-    in_transit: Mutex<InTransit>,
+    passing: Mutex<Passing>,
 }
 
 #[derive(Debug, Default)]
-struct InTransit {
-    /// Frames that came and gossipsub has not told of yet, with copies of those it told of before.
+struct Passing {
+    /// What came and gossipsub has not told of yet, with copies of what it told of before.
     incoming: HashMap<FrameId, (Frame, Arc<Member>)>,
     /// What is being published.
     outgoing: Option<(Vec<u8>, Bytes)>,
@@ -53,7 +53,7 @@ impl Tickets {
         Self(Arc::new(Shared {
             topics,
             verifier,
-            in_transit: Mutex::default(),
+            passing: Mutex::default(),
         }))
     }
 
@@ -64,9 +64,9 @@ impl Tickets {
         message: Bytes,
         publish: impl FnOnce(Vec<u8>) -> T,
     ) -> T {
-        self.in_transit().outgoing = Some((ticket.clone(), message));
+        self.passing().outgoing = Some((ticket.clone(), message));
         let published = publish(ticket);
-        self.in_transit().outgoing = None;
+        self.passing().outgoing = None;
         published
     }
 
@@ -75,36 +75,36 @@ impl Tickets {
     pub(super) fn take_in(&self, topic: &TopicHash, data: Vec<u8>) -> Option<Vec<u8>> {
         let len = data.len();
         let judged = self.judge(topic, data.into());
-        let mut in_transit = self.in_transit();
+        let mut passing = self.passing();
         let (frame, member) = match judged {
             Ok(judged) => judged,
             Err(reason) => {
-                in_transit.judged.invalid += 1;
-                in_transit.judged.forged += u64::from(reason.is_forgery());
+                passing.judged.invalid += 1;
+                passing.judged.forged += u64::from(reason.is_forgery());
                 tracing::debug!(%reason, len, "dropped a message that is no frame of a member");
                 return None;
             }
         };
-        in_transit.judged.valid += 1;
+        passing.judged.valid += 1;
         let id = frame.id();
-        in_transit.incoming.insert(id, (frame, member));
+        passing.incoming.insert(id, (frame, member));
         Some(id.as_bytes().to_vec())
     }
 
     /// The frame of a ticket that came, and who sent it.
     pub(super) fn redeem(&self, ticket: &[u8]) -> Option<(Frame, Arc<Member>)> {
         let id = FrameId::new(ticket.try_into().ok()?);
-        self.in_transit().incoming.remove(&id)
+        self.passing().incoming.remove(&id)
     }
 
     /// gossipsub has told of all that was new: the rest are copies, and what nobody listens to.
     pub(super) fn forget_copies(&self) {
-        self.in_transit().incoming.clear();
+        self.passing().incoming.clear();
     }
 
     /// All that was judged so far.
     pub(super) fn judged(&self) -> Judged {
-        self.in_transit().judged
+        self.passing().judged
     }
 
     fn judge(&self, on: &TopicHash, data: Bytes) -> Result<(Frame, Arc<Member>), Invalid> {
@@ -117,10 +117,10 @@ impl Tickets {
         }
     }
 
-    fn in_transit(&self) -> MutexGuard<'_, InTransit> {
+    fn passing(&self) -> MutexGuard<'_, Passing> {
         // Nothing panics in between.
-        let in_transit = self.0.in_transit.lock();
-        in_transit.unwrap_or_else(PoisonError::into_inner)
+        let passing = self.0.passing.lock();
+        passing.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,7 +128,7 @@ impl DataTransform for Tickets {
     /// gossipsub asks before it remembers anything of a message.
     fn inbound_transform(&self, raw: RawMessage) -> Result<Message, io::Error> {
         let id = raw.data.as_slice().try_into().map(FrameId::new);
-        if !id.is_ok_and(|id| self.in_transit().incoming.contains_key(&id)) {
+        if !id.is_ok_and(|id| self.passing().incoming.contains_key(&id)) {
             let words = "not a ticket of a frame that was taken in";
             return Err(io::Error::new(io::ErrorKind::InvalidData, words));
         }
@@ -141,7 +141,7 @@ impl DataTransform for Tickets {
     }
 
     fn outbound_transform(&self, _: &TopicHash, ticket: Vec<u8>) -> Result<Vec<u8>, io::Error> {
-        match &self.in_transit().outgoing {
+        match &self.passing().outgoing {
             Some((of, message)) if ticket == *of => Ok(message.to_vec()),
             _ => Err(io::Error::other("nothing is published under this ticket")),
         }
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forgery_counts_on_any_topic_and_an_honest_difference_does_not() {
+    fn whatever_the_topic_a_forgery_counts_and_what_the_peer_may_see_otherwise_is_none() {
         let key = MeshKey::from_entropy([1; 48]);
         let tickets = tickets(&key);
         let earth = tickets.0.topics.of(&earth());

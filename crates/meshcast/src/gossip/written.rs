@@ -1,4 +1,4 @@
-//! Counts of what connections have written of the frames that gossip gave to their peers.
+//! What connections have written of what gossip gave to their peers.
 //!
 //! gossipsub has a queue for each peer and tells nobody what is in it. It writes one frame after
 //! the other, so how many it has written tells which are left. That is seen on the streams that it
@@ -49,7 +49,7 @@ impl Count {
     pub(super) fn is_over(self: &Arc<Self>) -> bool {
         // One is that of whoever asks.
         let is_over = Arc::strong_count(self) == 1;
-        // Counts from before the others were dropped are seen from now on.
+        // What was counted before the others were dropped is seen from now on.
         fence(Acquire);
         is_over
     }
@@ -77,7 +77,7 @@ impl Written {
             .boxed()
     }
 
-    /// The count of what is written to a peer; `None` if it has no watched connection.
+    /// What is written to a peer; `None` if it has no connection that is watched.
     pub(super) fn to(&self, peer: &PeerId) -> Option<Arc<Count>> {
         self.0.get(peer)
     }
@@ -118,8 +118,8 @@ impl WatchStream for Option<Speech> {
     }
 }
 
-/// The bytes of a stream that was opened here, as far as needed to tell what it is: messages, each
-/// after its length, of which the first two negotiate the protocol.
+/// What is said on a stream that was opened here, as far as is needed to tell what it is: messages,
+/// each after its length, of which the first two negotiate the protocol.
 #[derive(Debug)]
 pub(super) struct Speech {
     count: Arc<Count>,
@@ -206,9 +206,9 @@ impl Speech {
 }
 
 impl Drop for Speech {
-    /// A frame that gossipsub has taken from its queue for this stream is not written any more: one
-    /// frame, whether a byte of it was written or none. To count one too many is made up for when
-    /// nothing waits; one too few would stay charged.
+    /// What gossipsub has taken from its queue for this stream is not written any more: one frame,
+    /// whether a byte of it was written or none. To count one too many is made up for when nothing
+    /// waits; one too few would stay charged.
     fn drop(&mut self) {
         if self.topic == Topic::Gossip {
             self.count.frames.fetch_add(1, Relaxed);
@@ -220,7 +220,7 @@ impl Drop for Speech {
 const NEGOTIATION: &[u8] = b"/multistream/";
 const GOSSIP: &[u8; 9] = b"/meshsub/";
 
-/// The first bytes of an RPC that holds a frame: the field `publish`, which has a length.
+/// With what an RPC begins that holds a frame: the field `publish`, which has a length.
 const FRAME: u8 = 2 << 3 | 2;
 
 #[cfg(test)]
@@ -257,7 +257,7 @@ mod tests {
     fn frames_are_counted_however_they_are_cut_and_nothing_else_is() {
         let other_proposal = message(b"/meshsub/1.1.0\n");
         let subscription = message(&[1 << 3 | 2, 3, 1, 2, 3]);
-        let event = [
+        let said = [
             begun(b"/meshsub/1.3.0\n"),
             other_proposal,
             subscription,
@@ -267,10 +267,10 @@ mod tests {
             frame(200),
         ]
         .concat();
-        for cut in [1, 2, 3, 100, 4_096, event.len()] {
+        for cut in [1, 2, 3, 100, 4_096, said.len()] {
             let count = count();
             let mut speech = Speech::new(Arc::clone(&count));
-            event.chunks(cut).for_each(|some| speech.hear(some));
+            said.chunks(cut).for_each(|some| speech.hear(some));
             assert_eq!(count.frames(), 3, "{cut}");
             drop(speech);
             assert_eq!(count.frames(), 4, "one may have been taken for it");
