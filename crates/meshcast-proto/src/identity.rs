@@ -7,9 +7,11 @@
 //! Must not: know what is missing, kept or connected, or ask for the time itself.
 
 mod admission;
+mod ask;
 mod binding;
 mod credential;
 mod key;
+mod presence;
 mod sealed;
 mod sign;
 mod signature;

@@ -146,13 +146,13 @@ pub use log::{
     ReorderBuffer, SETTLE, StoredFrame, Values, Via,
 };
 pub use presence::{
-    HEARTBEAT_PERIOD, LOST_AFTER, MAX_HEARTBEAT_PERIOD, Opens, Presence, PresenceChange,
-    PresenceCounters, PresenceOutput, PresenceTracker, SILENT_AFTER,
+    BEAT, LOST_AFTER, MAX_BEAT, Opens, Presence, PresenceChange, PresenceCounters, PresenceOutput,
+    PresenceTracker, SILENT_AFTER,
 };
 pub use replication::Inbox;
 pub use wire::{
-    Answer, AskMessage, BuildError, ChannelName, ChannelNameError, CodecError, Declined, Draft,
-    Finding, Format, Frame, FrameError, FrameId, Frames, Heartbeat, Holding, Holdings, Inquiry,
+    Answer, AskMessage, Beat, BuildError, ChannelName, ChannelNameError, CodecError, Declined,
+    Draft, Finding, Format, Frame, FrameError, FrameId, Frames, Holding, Holdings, Inquiry,
     LabelError, MAX_FRAGMENT_LEN, MemberAddresses, NodeName, Opened, Part, PresenceMessage,
     PresenceRecord, Question, RECORD_OVERHEAD, Record, RecordError, Region, Relayed, Reply, Sender,
     SenderPrefix, Seq, SeqRange, SyncMessage, Time, WallTime, Want, fragment_count, fragments,

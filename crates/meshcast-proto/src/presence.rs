@@ -5,7 +5,7 @@
 //! between. Whether a member lives is seen on the link to it. A node without a link to it *follows*
 //! it: asks peers for its *heartbeats*, which are signed as well, and passes them on to those who
 //! follow it there. So nobody is declared dead by others and nobody kept alive by them, and among
-//! members that are all connected no heartbeat is made at all.
+//! members that are all connected no beat is made at all.
 //!
 //! May use: [`wire`](crate::wire), [`identity`](crate::identity), [`bounds`](crate::bounds) and
 //! [`conduct`](crate::conduct).
@@ -17,6 +17,6 @@ mod present;
 mod room;
 mod tracker;
 
-pub use life::{HEARTBEAT_PERIOD, LOST_AFTER, MAX_HEARTBEAT_PERIOD, SILENT_AFTER};
+pub use life::{BEAT, LOST_AFTER, MAX_BEAT, SILENT_AFTER};
 pub use present::{Opens, Presence, PresenceChange, PresenceCounters, PresenceOutput};
 pub use tracker::PresenceTracker;

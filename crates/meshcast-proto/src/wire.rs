@@ -27,8 +27,8 @@ pub(crate) use frame::{Head, Unsigned};
 pub(crate) use id::{LogKey, Short, Subject};
 pub use id::{Sender, SenderPrefix, Seq, SeqRange};
 pub use name::{ChannelName, ChannelNameError, LabelError, NodeName, Region};
-pub(crate) use presence::{Claim, heartbeat_hash};
-pub use presence::{Heartbeat, PresenceMessage, PresenceRecord};
+pub use presence::{Beat, PresenceMessage, PresenceRecord};
+pub(crate) use presence::{Claim, beat_hash};
 pub(crate) use record::Records;
 pub use record::{
     Format, MAX_FRAGMENT_LEN, Part, RECORD_OVERHEAD, Record, RecordError, fragment_count,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     identity::Member,
-    wire::{ChannelName, Heartbeat, Sender, Time},
+    wire::{Beat, ChannelName, Sender, Time},
 };
 
 /// The known facts of a member that is or was present somewhere.
@@ -18,12 +18,12 @@ pub(crate) struct Life {
     /// The channels on which there is a record of it.
     pub(crate) rooms: BTreeSet<ChannelName>,
     /// Its newest sign of life for those who are far.
-    pub(crate) heartbeat: Option<Heartbeat>,
-    /// When it was last known to live: by a heartbeat, or when it was connected.
+    pub(crate) beat: Option<Beat>,
+    /// When it was last known to live: by a beat, or when it was connected.
     pub(crate) evidence: Option<Time>,
-    /// The peer that its heartbeats come from. `None` while they are sought.
+    /// The peer that its beats come from. `None` while they are sought.
     pub(crate) upstream: Option<Sender>,
-    /// When its heartbeats were last asked for.
+    /// When its beats were last asked for.
     pub(crate) asked: Option<Time>,
 }
 
@@ -40,7 +40,7 @@ impl Life {
             member,
             chain,
             rooms: BTreeSet::new(),
-            heartbeat: None,
+            beat: None,
             evidence: None,
             upstream: None,
             asked: None,
@@ -51,10 +51,10 @@ impl Life {
     pub(crate) fn status(&self, now: Time) -> Option<Status> {
         let elapsed = now.saturating_since(self.evidence?);
         let period = self
-            .heartbeat
+            .beat
             .as_ref()
-            .map_or(Duration::ZERO, |heartbeat| heartbeat.period);
-        let period = period.min(MAX_HEARTBEAT_PERIOD);
+            .map_or(Duration::ZERO, |beat| beat.period);
+        let period = period.min(MAX_BEAT);
         if elapsed >= LOST_AFTER.max(period * LOST_BEATS) {
             None
         } else if elapsed >= SILENT_AFTER.max(period * SILENT_BEATS) {
@@ -71,11 +71,11 @@ impl Life {
 
 /// The interval of a member's heartbeats while somebody far follows it. Two of them come within
 /// [`SILENT_AFTER`] plus a second on the way.
-pub const HEARTBEAT_PERIOD: Duration = Duration::from_secs(2);
+pub const BEAT: Duration = Duration::from_secs(2);
 
 /// The longest interval, in a channel with as many members as it may have: so 200 heartbeats a
 /// second arrive at each node, which take half a percent of a core to check.
-pub const MAX_HEARTBEAT_PERIOD: Duration = Duration::from_secs(20);
+pub const MAX_BEAT: Duration = Duration::from_secs(20);
 
 /// How much less often each makes one for each member of the channel: from 400 members on.
 pub(crate) const BEAT_PER_MEMBER: Duration = Duration::from_millis(5);
@@ -86,9 +86,9 @@ pub const SILENT_AFTER: Duration = Duration::from_secs(3);
 
 /// A member that is not connected and of which nothing is heard for this long is lost. A dead link
 /// is noticed within 5 s by both of its ends; half a second later somebody between is asked for
-/// heartbeats, the first of which comes within another 2 s. The rest is for a lost packet.
+/// beats, the first of which comes within another 2 s. The rest is for a lost packet.
 pub const LOST_AFTER: Duration = Duration::from_secs(10);
 
-/// How many heartbeats in a row have to be missing.
+/// How many beats in a row have to be missing.
 const SILENT_BEATS: u32 = 3;
 const LOST_BEATS: u32 = 5;

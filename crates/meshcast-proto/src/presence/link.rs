@@ -15,7 +15,7 @@ pub(crate) struct Link {
     /// The hash of itself and its peers, and the one that it was told of us.
     pub(crate) links: Option<[u8; 16]>,
     pub(crate) sent: Option<[u8; 16]>,
-    /// Whose heartbeats it is to hand us, and we it.
+    /// Whose beats it is to hand us, and we it.
     pub(crate) following: BTreeSet<Sender>,
     pub(crate) followed: BTreeSet<Sender>,
     /// When to compare what both have.
@@ -29,7 +29,7 @@ pub(crate) struct Link {
     /// Messages to it queue up.
     pub(crate) is_congested: bool,
     checks: TokenBucket,
-    heartbeats: TokenBucket,
+    beats: TokenBucket,
     served: TokenBucket,
 }
 
@@ -47,7 +47,7 @@ impl Link {
             to_compare: 0,
             is_congested: false,
             checks: TokenBucket::default(),
-            heartbeats: TokenBucket::default(),
+            beats: TokenBucket::default(),
             served: TokenBucket::default(),
         }
     }
@@ -60,7 +60,7 @@ impl Link {
     /// The same, of another sign of life. A node that catches up with records is not to seem lost
     /// meanwhile, nor are those whose heartbeats it hands on.
     pub(crate) fn may_beat(&mut self, shares: &Shares, now: Time) -> bool {
-        self.heartbeats.try_take(shares.heartbeats, now)
+        self.beats.try_take(shares.beats, now)
     }
 
     /// Whether another record may be looked for that it asked for.
@@ -80,7 +80,7 @@ impl Link {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shares {
     pub(crate) checks: Rate,
-    pub(crate) heartbeats: Rate,
+    pub(crate) beats: Rate,
     pub(crate) served: Rate,
     /// How many channels are compared at once.
     pub(crate) hashes: usize,
@@ -90,7 +90,7 @@ impl Default for Shares {
     fn default() -> Self {
         Self {
             checks: CHECKS,
-            heartbeats: BEATS,
+            beats: BEATS,
             served: SERVED,
             hashes: PresenceMessage::MAX_HASHES,
         }

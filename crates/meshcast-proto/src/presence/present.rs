@@ -99,7 +99,7 @@ pub struct PresenceCounters {
     pub presence_limited: u64,
     /// Records for which there was no room.
     pub presence_refused: u64,
-    /// Records and heartbeats with a wrong signature.
+    /// Records and beats with a wrong signature.
     pub presence_forged: u64,
     /// Signs of life made here, for members that are not connected to this node.
     pub presence_beats: u64,

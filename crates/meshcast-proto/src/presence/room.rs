@@ -109,8 +109,8 @@ impl Entry {
             || self.record.left && self.was_shown && now.saturating_since(self.since) < FAREWELL
     }
 
-    /// Whether nothing was heard of it for so long that its heartbeats are not asked for any more.
-    /// If it comes back, its peers tell of it.
+    /// Whether nothing was heard of it for so long that its beats are not asked for any more. If it
+    /// comes back, its peers tell of it.
     pub(crate) fn is_given_up(&self, now: Time) -> bool {
         self.shown.is_none() && now.saturating_since(self.since) >= UNSEEN
     }
@@ -132,8 +132,8 @@ impl Entry {
 const FAREWELL: Duration = Duration::from_secs(30);
 
 /// For how long the version of who is gone is remembered, so that an old record does not bring it
-/// back. Longer than a heartbeat of its is believed, which is at most
-/// [`MAX_HEARTBEAT_PERIOD`](super::life::MAX_HEARTBEAT_PERIOD) times five and the skew of clocks.
+/// back. Longer than a beat of its is believed, which is at most
+/// [`MAX_BEAT`](super::life::MAX_BEAT) times five and the skew of clocks.
 const REMEMBERED: Duration = Duration::from_secs(300);
 
 /// For how long a record is kept of somebody of whom there was no sign of life.

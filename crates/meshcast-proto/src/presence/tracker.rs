@@ -23,8 +23,7 @@ use crate::{
     conduct::Offence,
     identity::{Identity, Member, Trust},
     wire::{
-        ChannelName, Heartbeat, PresenceMessage, PresenceRecord, Sender, SyncMessage, Time,
-        WallTime,
+        Beat, ChannelName, PresenceMessage, PresenceRecord, Sender, SyncMessage, Time, WallTime,
     },
 };
 
@@ -47,7 +46,7 @@ pub struct PresenceTracker {
     /// The version of the last record of this node; no two have the same.
     version: u64,
     /// The last sign of life of this node, and when it was made.
-    heartbeat: Option<(Heartbeat, Time)>,
+    beat: Option<(Beat, Time)>,
     next_check: Option<Time>,
     /// When the next peer is compared with, and which was the last.
     next_compare: Time,
@@ -72,7 +71,7 @@ impl PresenceTracker {
             lives: BTreeMap::new(),
             entries: 0,
             version: 0,
-            heartbeat: None,
+            beat: None,
             next_check: None,
             next_compare: Time::ZERO,
             compared: None,

@@ -248,9 +248,9 @@ pub(crate) struct MemberBody<'a> {
 pub(crate) enum PresenceBody<'a> {
     Links([u8; 16]),
     Records(Vec<&'a [u8]>),
-    Heartbeats(Vec<(u64, HeartbeatBody)>),
+    Beats(Vec<(u64, BeatBody)>),
     Hashes(Vec<(&'a str, u64)>),
-    Digest(&'a str, Vec<([u8; 32], u64)>),
+    Roll(&'a str, Vec<([u8; 32], u64)>),
     Fetch(&'a str, Vec<[u8; 32]>),
     Follow(Vec<[u8; 32]>),
     Unfollow(Vec<[u8; 32]>),
@@ -272,7 +272,7 @@ pub(crate) struct PresenceRecordBody<'a> {
 /// The signed part of a heartbeat: when, by its wall clock, and within how many milliseconds the
 /// next one follows.
 #[derive(Encode, BorrowDecode)]
-pub(crate) struct HeartbeatBody {
+pub(crate) struct BeatBody {
     pub(crate) sender: [u8; 32],
     pub(crate) at: u64,
     pub(crate) period: u64,

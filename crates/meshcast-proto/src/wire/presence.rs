@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 
 use crate::wire::{
-    codec::{self, CodecError, HeartbeatBody, PresenceBody, PresenceRecordBody},
+    codec::{self, BeatBody, CodecError, PresenceBody, PresenceRecordBody},
     fields::{at_most, channel, millis, once},
     id::Sender,
     name::ChannelName,
@@ -13,8 +13,8 @@ use crate::wire::{
     time::WallTime,
 };
 
-/// A message about presence. Only [records](PresenceRecord) and [heartbeats](Heartbeat) say
-/// anything about somebody, and those are signed by whom they are about.
+/// A message about presence. Only [records](PresenceRecord) and [beats](Beat) say anything about
+/// somebody, and those are signed by whom they are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PresenceMessage {
     /// A hash of the speaker and its peers. If it is the same for two nodes, they have the same
@@ -23,19 +23,19 @@ pub enum PresenceMessage {
     /// Records of members that are present, or have left.
     Records(Vec<PresenceRecord>),
     /// Heartbeats, each with how long ago that was the latest, as far as the speaker knows.
-    Heartbeats(Vec<(Duration, Heartbeat)>),
+    Beats(Vec<(Duration, Beat)>),
     /// A hash of all that the speaker has of each channel. A peer that has something else answers
     /// with a [`Self::Digest`].
     Hashes(Vec<(ChannelName, u64)>),
     /// Which version of whose record the speaker has. Answered with the records that it lacks, and
     /// a [`Self::Fetch`] for those that the listener lacks.
-    Digest(ChannelName, Vec<(Sender, u64)>),
+    Roll(ChannelName, Vec<(Sender, u64)>),
     /// The speaker wants the records of these.
     Fetch(ChannelName, Vec<Sender>),
-    /// The speaker is to be handed the heartbeats of these from now on, as they come. A member that
-    /// is asked for its own heartbeats makes some.
+    /// The speaker is to be handed the beats of these from now on, as they come. A member that is
+    /// asked for its own heartbeats makes some.
     Follow(Vec<Sender>),
-    /// The speaker needs the heartbeats of these no more.
+    /// The speaker needs the beats of these no more.
     Unfollow(Vec<Sender>),
 }
 
@@ -53,7 +53,7 @@ impl PresenceMessage {
     /// How many records one message carries. No honest one has fewer than 200 bytes.
     pub const MAX_RECORDS: usize = 512;
 
-    /// How many heartbeats one message carries, in 30 KiB.
+    /// How many beats one message carries, in 30 KiB.
     pub const MAX_BEATS: usize = 256;
 
     /// The number of things it names; those that are signed count three times.
@@ -61,9 +61,9 @@ impl PresenceMessage {
         match self {
             Self::Links(_) => 0,
             Self::Records(records) => 3 * records.len(),
-            Self::Heartbeats(heartbeats) => 3 * heartbeats.len(),
+            Self::Beats(beats) => 3 * beats.len(),
             Self::Hashes(hashes) => hashes.len(),
-            Self::Digest(_, entries) => entries.len(),
+            Self::Roll(_, entries) => entries.len(),
             Self::Fetch(_, senders) | Self::Follow(senders) | Self::Unfollow(senders) => {
                 senders.len()
             }
@@ -77,10 +77,10 @@ impl PresenceMessage {
             Self::Records(records) => {
                 PresenceBody::Records(records.iter().map(|record| &record.bytes[..]).collect())
             }
-            Self::Heartbeats(heartbeats) => PresenceBody::Heartbeats(
-                heartbeats
+            Self::Beats(beats) => PresenceBody::Beats(
+                beats
                     .iter()
-                    .map(|(age, heartbeat)| (millis(*age), heartbeat.body()))
+                    .map(|(age, beat)| (millis(*age), beat.body()))
                     .collect(),
             ),
             Self::Hashes(hashes) => PresenceBody::Hashes(
@@ -89,7 +89,7 @@ impl PresenceMessage {
                     .map(|(channel, hash)| (channel.wire(), *hash))
                     .collect(),
             ),
-            Self::Digest(channel, entries) => PresenceBody::Digest(
+            Self::Roll(channel, entries) => PresenceBody::Roll(
                 channel.wire(),
                 entries
                     .iter()
@@ -120,14 +120,11 @@ impl PresenceMessage {
                 )?;
                 Self::Records(records)
             }
-            PresenceBody::Heartbeats(heartbeats) => {
-                at_most(Self::MAX_BEATS, heartbeats.len())?;
-                once(
-                    "a member",
-                    heartbeats.iter().map(|(_, heartbeat)| heartbeat.sender),
-                )?;
-                let heartbeat = |(age, body)| (Duration::from_millis(age), Heartbeat::read(body));
-                Self::Heartbeats(heartbeats.into_iter().map(heartbeat).collect())
+            PresenceBody::Beats(beats) => {
+                at_most(Self::MAX_BEATS, beats.len())?;
+                once("a member", beats.iter().map(|(_, beat)| beat.sender))?;
+                let beat = |(age, body)| (Duration::from_millis(age), Beat::read(body));
+                Self::Beats(beats.into_iter().map(beat).collect())
             }
             PresenceBody::Hashes(hashes) => {
                 at_most(Self::MAX_HASHES, hashes.len())?;
@@ -140,11 +137,11 @@ impl PresenceMessage {
                         .collect::<Result<_, CodecError>>()?,
                 )
             }
-            PresenceBody::Digest(name, entries) => {
+            PresenceBody::Roll(name, entries) => {
                 at_most(Self::MAX_ENTRIES, entries.len())?;
                 once("a member", entries.iter().map(|(sender, _)| *sender))?;
                 let entry = |(sender, version)| (Sender::new(sender), version);
-                Self::Digest(channel(name)?, entries.into_iter().map(entry).collect())
+                Self::Roll(channel(name)?, entries.into_iter().map(entry).collect())
             }
             PresenceBody::Fetch(name, keys) => Self::Fetch(channel(name)?, members(keys)?),
             PresenceBody::Follow(keys) => Self::Follow(members(keys)?),
@@ -265,7 +262,7 @@ impl fmt::Debug for PresenceRecord {
 
 /// A sign of life, for those who are not connected to the member.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heartbeat {
+pub struct Beat {
     /// Whose.
     pub sender: Sender,
     /// When, by its wall clock; each is later than the one before.
@@ -275,9 +272,9 @@ pub struct Heartbeat {
     pub(crate) signature: [u8; 64],
 }
 
-impl Heartbeat {
-    fn body(&self) -> HeartbeatBody {
-        HeartbeatBody {
+impl Beat {
+    fn body(&self) -> BeatBody {
+        BeatBody {
             sender: *self.sender.key(),
             at: self.at.unix_millis(),
             period: millis(self.period),
@@ -285,7 +282,7 @@ impl Heartbeat {
         }
     }
 
-    const fn read(body: HeartbeatBody) -> Self {
+    const fn read(body: BeatBody) -> Self {
         Self {
             sender: Sender::new(body.sender),
             at: WallTime::from_unix_millis(body.at),
@@ -295,15 +292,12 @@ impl Heartbeat {
     }
 }
 
-/// The hash that a heartbeat is signed over.
-pub(crate) fn heartbeat_hash(sender: Sender, at: WallTime, period: Duration) -> blake3::Hash {
-    HEARTBEAT.hash(&[
-        sender.key(),
-        &at.unix_millis().to_le_bytes(),
-        &millis(period).to_le_bytes(),
-    ])
-}
-
 const RECORD: Seal = Seal("meshcast v1 presence record");
 
-const HEARTBEAT: Seal = Seal("meshcast v1 presence beat");
+pub(crate) fn beat_hash(sender: Sender, at: WallTime, period: Duration) -> blake3::Hash {
+    blake3::Hasher::new_derive_key("meshcast v1 presence beat")
+        .update(sender.key())
+        .update(&at.unix_millis().to_le_bytes())
+        .update(&millis(period).to_le_bytes())
+        .finalize()
+}

@@ -131,31 +131,31 @@ impl PresenceTracker {
                 None => hash != 0 && opens(&channel).is_some(),
             };
             if rolls {
-                let digest = self.digest(&channel, now);
-                self.send(peer, PresenceMessage::Digest(channel, digest));
+                let roll = self.roll(&channel, now);
+                self.send(peer, PresenceMessage::Roll(channel, roll));
             }
         }
     }
 
     /// Which version of whose record others are told of.
-    fn digest(&self, channel: &ChannelName, now: Time) -> Vec<(Sender, u64)> {
+    fn roll(&self, channel: &ChannelName, now: Time) -> Vec<(Sender, u64)> {
         let room = self.rooms.get(channel).into_iter();
         let records = room.flat_map(|room| room.offered(now));
         let entries = records.map(|record| (record.sender, record.version));
         entries.take(PresenceMessage::MAX_ENTRIES).collect()
     }
 
-    pub(super) fn handle_digest(
+    pub(super) fn handle_roll(
         &mut self,
         peer: Sender,
         channel: ChannelName,
-        digest: &[(Sender, u64)],
+        roll: &[(Sender, u64)],
         now: Time,
     ) {
         let Some(room) = self.rooms.get(&channel) else {
             return;
         };
-        let theirs: BTreeMap<_, _> = digest.iter().copied().collect();
+        let theirs: BTreeMap<_, _> = roll.iter().copied().collect();
         let lacks = room
             .offered(now)
             .filter(|record| {
@@ -165,7 +165,7 @@ impl PresenceTracker {
             .map(|record| record.sender);
         let lacks: Vec<_> = lacks.collect();
         let me = self.me.sender();
-        let wanted = digest.iter().filter(|(sender, version)| {
+        let wanted = roll.iter().filter(|(sender, version)| {
             *sender != me && room.version(*sender).is_none_or(|known| known < *version)
         });
         let wanted: Vec<_> = wanted.map(|(sender, _)| *sender).collect();

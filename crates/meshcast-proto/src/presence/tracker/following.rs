@@ -1,8 +1,8 @@
 //! Signs of life of those who are far: from whom they are had, and to whom they are handed on.
 
 use super::{
-    super::life::{BEAT_PER_MEMBER, HEARTBEAT_PERIOD, MAX_HEARTBEAT_PERIOD, Status},
-    BTreeSet, Duration, Heartbeat, PresenceMessage, PresenceTracker, Sender, Time, WallTime,
+    super::life::{BEAT, BEAT_PER_MEMBER, MAX_BEAT, Status},
+    BTreeSet, Beat, Duration, PresenceMessage, PresenceTracker, Sender, Time, WallTime,
 };
 
 impl PresenceTracker {
@@ -48,8 +48,8 @@ impl PresenceTracker {
         }
     }
 
-    /// The peers by whom somebody is followed: itself, if others need its heartbeats; if it is far,
-    /// the one they came from first and another, or as many as may be while none comes.
+    /// The peers by whom somebody is followed: itself, if others need its beats; if it is far, the
+    /// one they came from first and another, or as many as may be while none comes.
     fn sources(&self, sender: Sender, now: Time) -> BTreeSet<Sender> {
         let Some(life) = self.lives.get(&sender) else {
             return BTreeSet::new();
@@ -84,7 +84,7 @@ impl PresenceTracker {
         now: Time,
         wall: WallTime,
     ) {
-        let mut heartbeats = Vec::new();
+        let mut beats = Vec::new();
         for sender in senders {
             let is_me = sender == self.me.sender();
             let known = self.lives.get(&sender);
@@ -97,20 +97,19 @@ impl PresenceTracker {
             let is_new = link.followed.insert(sender);
             if is_me {
                 if is_new {
-                    heartbeats.push((Duration::ZERO, self.fresh_beat(now, wall)));
+                    beats.push((Duration::ZERO, self.fresh_beat(now, wall)));
                 }
                 continue;
             }
-            if let Some((life, heartbeat)) =
-                known.and_then(|life| Some((life, life.heartbeat.clone()?)))
+            if let Some((life, beat)) = known.and_then(|life| Some((life, life.beat.clone()?)))
                 && life.status(now).is_some()
             {
                 let evidence = life.evidence.unwrap_or(now);
-                heartbeats.push((now.saturating_since(evidence), heartbeat));
+                beats.push((now.saturating_since(evidence), beat));
             }
             self.follow(sender, now);
         }
-        self.send_beats(peer, heartbeats);
+        self.send_beats(peer, beats);
     }
 
     pub(super) fn handle_unfollow(&mut self, peer: Sender, senders: Vec<Sender>, now: Time) {
@@ -125,7 +124,7 @@ impl PresenceTracker {
     /// Makes a sign of life if it is time to and somebody follows this node.
     pub(super) fn make_beat(&mut self, now: Time, wall: WallTime) {
         let due = self
-            .heartbeat
+            .beat
             .as_ref()
             .is_none_or(|(_, made)| *made + self.period() <= now);
         let me = self.me.sender();
@@ -135,33 +134,33 @@ impl PresenceTracker {
             .filter(|(_, link)| link.followed.contains(&me));
         let followers: Vec<_> = followers.map(|(peer, _)| *peer).collect();
         if due && !followers.is_empty() {
-            let heartbeat = self.new_beat(now, wall);
+            let beat = self.new_beat(now, wall);
             for peer in followers {
-                self.send_beats(peer, vec![(Duration::ZERO, heartbeat.clone())]);
+                self.send_beats(peer, vec![(Duration::ZERO, beat.clone())]);
             }
         }
     }
 
     /// A sign of life that was made just now.
-    fn fresh_beat(&mut self, now: Time, wall: WallTime) -> Heartbeat {
-        match &self.heartbeat {
-            Some((heartbeat, made)) if *made == now => heartbeat.clone(),
+    fn fresh_beat(&mut self, now: Time, wall: WallTime) -> Beat {
+        match &self.beat {
+            Some((beat, made)) if *made == now => beat.clone(),
             _ => self.new_beat(now, wall),
         }
     }
 
-    fn new_beat(&mut self, now: Time, wall: WallTime) -> Heartbeat {
+    fn new_beat(&mut self, now: Time, wall: WallTime) -> Beat {
         // Later than the last whatever the clock does.
         let last = self
-            .heartbeat
+            .beat
             .as_ref()
-            .map(|(heartbeat, _)| heartbeat.at + Duration::from_millis(1));
+            .map(|(beat, _)| beat.at + Duration::from_millis(1));
         let at = wall.max(last.unwrap_or(wall));
         // A heartbeat that is late within a check of it is not.
-        let heartbeat = Heartbeat::sign(&self.identity, at, self.period());
-        self.heartbeat = Some((heartbeat.clone(), now));
+        let beat = Beat::sign(&self.identity, at, self.period());
+        self.beat = Some((beat.clone(), now));
         self.counters.presence_beats += 1;
-        heartbeat
+        beat
     }
 
     /// The interval of this node's heartbeats: the more members there are the longer.
@@ -171,10 +170,10 @@ impl PresenceTracker {
         let members = u32::try_from(members).unwrap_or(u32::MAX);
         BEAT_PER_MEMBER
             .saturating_mul(members)
-            .clamp(HEARTBEAT_PERIOD, MAX_HEARTBEAT_PERIOD)
+            .clamp(BEAT, MAX_BEAT)
     }
 
-    /// Somebody who was far is silent: its heartbeats are sought by all ways there are.
+    /// Somebody who was far is silent: its beats are sought by all ways there are.
     pub(super) fn seek_silent(&mut self, sender: Sender, now: Time) {
         if let Some(life) = self.lives.get_mut(&sender)
             && life.status(now) != Some(Status::Heard)
@@ -183,9 +182,9 @@ impl PresenceTracker {
         }
     }
 
-    pub(super) fn send_beats(&mut self, to: Sender, heartbeats: Vec<(Duration, Heartbeat)>) {
-        for heartbeats in heartbeats.chunks(PresenceMessage::MAX_BEATS) {
-            self.send(to, PresenceMessage::Heartbeats(heartbeats.to_vec()));
+    pub(super) fn send_beats(&mut self, to: Sender, beats: Vec<(Duration, Beat)>) {
+        for beats in beats.chunks(PresenceMessage::MAX_BEATS) {
+            self.send(to, PresenceMessage::Beats(beats.to_vec()));
         }
     }
 }

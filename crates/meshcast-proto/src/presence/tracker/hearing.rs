@@ -2,12 +2,12 @@
 
 use super::{
     super::{
-        life::{Life, MAX_HEARTBEAT_PERIOD},
+        life::{Life, MAX_BEAT},
         present::{Opens, PresenceChange},
         room::{Entry, HEARING, MAX_ALL_ENTRIES, MAX_ENTRIES},
     },
-    Arc, BTreeMap, ChannelName, Duration, Heartbeat, Member, Offence, PresenceMessage,
-    PresenceRecord, PresenceTracker, Sender, Time, WallTime,
+    Arc, BTreeMap, Beat, ChannelName, Duration, Member, Offence, PresenceMessage, PresenceRecord,
+    PresenceTracker, Sender, Time, WallTime,
 };
 use crate::{
     bounds::{Payer, TokenBucket},
@@ -39,13 +39,9 @@ impl PresenceTracker {
                     self.handle_record(peer, &record, &opens, now, wall);
                 }
             }
-            PresenceMessage::Heartbeats(heartbeats) => {
-                self.handle_beats(peer, heartbeats, now, wall)
-            }
+            PresenceMessage::Beats(beats) => self.handle_beats(peer, beats, now, wall),
             PresenceMessage::Hashes(hashes) => self.handle_hashes(peer, hashes, opens, now),
-            PresenceMessage::Digest(channel, digest) => {
-                self.handle_digest(peer, channel, &digest, now)
-            }
+            PresenceMessage::Roll(channel, roll) => self.handle_roll(peer, channel, &roll, now),
             PresenceMessage::Fetch(channel, senders) => self.serve(peer, &channel, &senders, now),
             PresenceMessage::Follow(senders) => self.handle_follow(peer, senders, now, wall),
             PresenceMessage::Unfollow(senders) => self.handle_unfollow(peer, senders, now),
@@ -241,47 +237,41 @@ impl PresenceTracker {
     fn handle_beats(
         &mut self,
         peer: Sender,
-        heartbeats: Vec<(Duration, Heartbeat)>,
+        beats: Vec<(Duration, Beat)>,
         now: Time,
         wall: WallTime,
     ) {
-        let mut onward: BTreeMap<Sender, Vec<(Duration, Heartbeat)>> = BTreeMap::new();
-        for (age, heartbeat) in heartbeats {
-            let sender = heartbeat.sender;
-            if !self.believes(peer, &heartbeat, now, wall) {
+        let mut onward: BTreeMap<Sender, Vec<(Duration, Beat)>> = BTreeMap::new();
+        for (age, beat) in beats {
+            let sender = beat.sender;
+            if !self.believes(peer, &beat, now, wall) {
                 continue;
             }
             if let Some(life) = self.lives.get_mut(&sender) {
                 life.heard(now - age);
-                life.heartbeat = Some(heartbeat.clone());
+                life.beat = Some(beat.clone());
                 life.upstream.get_or_insert(peer);
             }
             for (to, link) in &self.links {
                 if *to != peer && link.followed.contains(&sender) {
-                    onward
-                        .entry(*to)
-                        .or_default()
-                        .push((age, heartbeat.clone()));
+                    onward.entry(*to).or_default().push((age, beat.clone()));
                 }
             }
             self.handle_change_of(sender, now);
         }
-        for (to, heartbeats) in onward {
-            self.send_beats(to, heartbeats);
+        for (to, beats) in onward {
+            self.send_beats(to, beats);
         }
     }
 
-    /// Whether a heartbeat says something new of somebody who is known.
-    fn believes(&mut self, peer: Sender, heartbeat: &Heartbeat, now: Time, wall: WallTime) -> bool {
-        let Some(life) = self.lives.get(&heartbeat.sender) else {
+    /// Whether a beat says something new of somebody who is known.
+    fn believes(&mut self, peer: Sender, beat: &Beat, now: Time, wall: WallTime) -> bool {
+        let Some(life) = self.lives.get(&beat.sender) else {
             return false;
         };
-        let is_old = life
-            .heartbeat
-            .as_ref()
-            .is_some_and(|known| heartbeat.at <= known.at);
+        let is_old = life.beat.as_ref().is_some_and(|known| beat.at <= known.at);
         // As old frames are: or somebody could keep them until this node has forgotten the newer.
-        let is_stale = heartbeat.at + CLOCK_SKEW + STALE < wall;
+        let is_stale = beat.at + CLOCK_SKEW + STALE < wall;
         if is_old || is_stale {
             return false;
         }
@@ -293,7 +283,7 @@ impl PresenceTracker {
             self.counters.presence_limited += 1;
             return false;
         }
-        if !heartbeat.is_of(&member) {
+        if !beat.is_of(&member) {
             self.counters.presence_forged += 1;
             self.blame(peer, Offence::Forged);
             return false;
@@ -302,6 +292,6 @@ impl PresenceTracker {
     }
 }
 
-/// The age that a heartbeat may have beside the skew of clocks: nobody is taken for alive that long
+/// The age that a beat may have beside the skew of clocks: nobody is taken for alive that long
 /// after one.
-const STALE: Duration = Duration::from_secs(5 * MAX_HEARTBEAT_PERIOD.as_secs());
+const STALE: Duration = Duration::from_secs(5 * MAX_BEAT.as_secs());

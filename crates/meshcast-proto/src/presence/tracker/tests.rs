@@ -188,16 +188,13 @@ fn one_broken_link_among_many_is_no_loss() {
     world.assert_equal();
     assert_eq!((world.nodes[0].losses(), world.nodes[1].losses()), (0, 0));
     // Only the two are followed.
-    let heartbeats: Vec<_> = world
+    let beats: Vec<_> = world
         .nodes
         .iter()
         .map(|node| node.tracker.counters().presence_beats)
         .collect();
-    assert!(
-        heartbeats[..2].iter().all(|heartbeats| *heartbeats > 30),
-        "{heartbeats:?}"
-    );
-    assert_eq!(heartbeats[2..], [0; 4]);
+    assert!(beats[..2].iter().all(|beats| *beats > 30), "{beats:?}");
+    assert_eq!(beats[2..], [0; 4]);
 }
 
 #[test]
@@ -261,13 +258,11 @@ fn a_forged_record_or_beat_is_refused_and_told() {
     world.assert_equal();
     // The one between says of the last that it set something.
     world.tamper = Box::new(|from, _, message| match message {
-        SyncMessage::Presence(PresenceMessage::Heartbeats(mut heartbeats)) if from == 1 => {
-            heartbeats
+        SyncMessage::Presence(PresenceMessage::Beats(mut beats)) if from == 1 => {
+            beats
                 .iter_mut()
-                .for_each(|(_, heartbeat)| heartbeat.at = heartbeat.at + secs(1));
-            vec![SyncMessage::Presence(PresenceMessage::Heartbeats(
-                heartbeats,
-            ))]
+                .for_each(|(_, beat)| beat.at = beat.at + secs(1));
+            vec![SyncMessage::Presence(PresenceMessage::Beats(beats))]
         }
         other => vec![other],
     });

@@ -6,7 +6,7 @@ use super::*;
 use crate::wire::{
     ask::{Declined, Finding, Inquiry, Query, Question, Relayed, Reply},
     codec::{HaveBody, HaveChannelBody, HaveLogBody},
-    presence::{Claim, Heartbeat, PresenceRecord},
+    presence::{Beat, Claim, PresenceRecord},
     record::Format,
     time::WallTime,
 };
@@ -124,8 +124,8 @@ fn record() -> impl Strategy<Value = PresenceRecord> {
 fn presence() -> impl Strategy<Value = PresenceMessage> {
     let senders =
         || collection::vec(any_sender(), 0..6).prop_map(|all| distinct(all, |sender| *sender));
-    let heartbeat = (any_sender(), any::<u64>(), duration(), any::<[u8; 32]>());
-    let heartbeat = heartbeat.prop_map(|(sender, at, period, half)| Heartbeat {
+    let beat = (any_sender(), any::<u64>(), duration(), any::<[u8; 32]>());
+    let beat = beat.prop_map(|(sender, at, period, half)| Beat {
         sender,
         at: WallTime::from_unix_millis(at),
         period,
@@ -133,18 +133,18 @@ fn presence() -> impl Strategy<Value = PresenceMessage> {
     });
     let hash = (channel_name(), any::<u64>());
     let entry = (any_sender(), any::<u64>());
-    let digest = (channel_name(), collection::vec(entry, 0..6));
+    let roll = (channel_name(), collection::vec(entry, 0..6));
     prop_oneof![
         any::<[u8; 16]>().prop_map(PresenceMessage::Links),
         collection::vec(record(), 0..4).prop_map(|all| PresenceMessage::Records(distinct(
             all,
             |it| (it.channel.clone(), it.sender)
         ))),
-        collection::vec((duration(), heartbeat), 0..4)
-            .prop_map(|all| PresenceMessage::Heartbeats(distinct(all, |(_, it)| it.sender))),
+        collection::vec((duration(), beat), 0..4)
+            .prop_map(|all| PresenceMessage::Beats(distinct(all, |(_, it)| it.sender))),
         collection::vec(hash, 0..6)
             .prop_map(|all| PresenceMessage::Hashes(distinct(all, |(name, _)| name.clone()))),
-        digest.prop_map(|(name, all)| PresenceMessage::Digest(
+        roll.prop_map(|(name, all)| PresenceMessage::Roll(
             name,
             distinct(all, |(sender, _)| *sender)
         )),
@@ -359,7 +359,7 @@ fn a_message_that_names_something_twice_is_refused() {
         SyncMessage::Have(vec![holdings("a", &[1, 2, 1])]),
         SyncMessage::Members(vec![member(1, 1), member(2, 1), member(1, 2)]),
         SyncMessage::Presence(PresenceMessage::Follow([1, 2, 1].map(sender).into())),
-        SyncMessage::Presence(PresenceMessage::Digest(
+        SyncMessage::Presence(PresenceMessage::Roll(
             name("a"),
             [1, 2, 1].map(|key| (sender(key), 1)).into(),
         )),

@@ -77,22 +77,21 @@ fn assert_fits(message: &SyncMessage) {
 fn the_largest_messages_about_presence_fit_a_link() {
     let entries = PresenceMessage::MAX_ENTRIES;
     let senders = || (0..entries).map(far_sender).collect::<Vec<_>>();
-    let digest = senders().into_iter().map(|sender| (sender, u64::MAX));
-    let heartbeat = |n| Heartbeat {
+    let roll = senders().into_iter().map(|sender| (sender, u64::MAX));
+    let beat = |n| Beat {
         sender: far_sender(n),
         at: WallTime::MAX,
         period: Duration::from_millis(u64::MAX),
         signature: [0xff; 64],
     };
-    let heartbeats =
-        (0..PresenceMessage::MAX_BEATS).map(|n| (Duration::from_millis(u64::MAX), heartbeat(n)));
+    let beats = (0..PresenceMessage::MAX_BEATS).map(|n| (Duration::from_millis(u64::MAX), beat(n)));
     let hashes = (0..PresenceMessage::MAX_HASHES).map(|n| (long_name(n), u64::MAX));
     for message in [
-        PresenceMessage::Digest(long_name(0), digest.collect()),
+        PresenceMessage::Roll(long_name(0), roll.collect()),
         PresenceMessage::Fetch(long_name(0), senders()),
         PresenceMessage::Follow(senders()),
         PresenceMessage::Unfollow(senders()),
-        PresenceMessage::Heartbeats(heartbeats.collect()),
+        PresenceMessage::Beats(beats.collect()),
         PresenceMessage::Hashes(hashes.collect()),
     ] {
         assert_fits(&SyncMessage::Presence(message));

@@ -275,9 +275,9 @@ fn the_bytes_are_those_of_the_file() {
         ),
         (
             "a sign of life from 251 ms ago, the next within 2 s",
-            presence(PresenceMessage::Heartbeats(vec![(
+            presence(PresenceMessage::Beats(vec![(
                 Duration::from_millis(251),
-                Heartbeat {
+                Beat {
                     sender: Sender::new([1; 32]),
                     at: WallTime::from_unix_millis(1_767_225_600_000),
                     period: Duration::from_secs(2),
@@ -295,7 +295,7 @@ fn the_bytes_are_those_of_the_file() {
         ),
         (
             "which records are there of a channel",
-            presence(PresenceMessage::Digest(
+            presence(PresenceMessage::Roll(
                 name("earth"),
                 vec![(Sender::new([1; 32]), 7), (Sender::new([2; 32]), 300)],
             )),
@@ -308,11 +308,11 @@ fn the_bytes_are_those_of_the_file() {
             )),
         ),
         (
-            "the heartbeats of one wanted from now on",
+            "the beats of one wanted from now on",
             presence(PresenceMessage::Follow(vec![Sender::new([1; 32])])),
         ),
         (
-            "the heartbeats of one wanted no more",
+            "the beats of one wanted no more",
             presence(PresenceMessage::Unfollow(vec![Sender::new([1; 32])])),
         ),
         ("about to stop", SyncMessage::Leaving),
