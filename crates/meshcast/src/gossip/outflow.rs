@@ -389,7 +389,7 @@ mod tests {
 
     /// gossipsub had no room for one that was counted, so that nothing is ever written.
     #[test]
-    fn a_peer_without_a_share_is_given_frames_again_when_it_has_one() {
+    fn who_is_held_for_want_of_a_share_is_given_frames_again_when_it_has_one() {
         let (mut outflow, peer, _, budget) = outflow();
         let others = budget.account(payer(&PeerId::random()));
         let rest = budget.limit() - budget.used();

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forgery_counts_on_any_topic_and_an_honest_difference_does_not() {
+    fn whatever_the_topic_a_forgery_counts_and_what_the_peer_may_see_otherwise_is_none() {
         let key = MeshKey::from_entropy([1; 48]);
         let tickets = tickets(&key);
         let earth = tickets.0.topics.of(&earth());
