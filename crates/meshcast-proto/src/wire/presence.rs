@@ -25,7 +25,7 @@ pub enum PresenceMessage {
     /// Heartbeats, each with how long ago that was the latest, as far as the speaker knows.
     Beats(Vec<(Duration, Beat)>),
     /// A hash of all that the speaker has of each channel. A peer that has something else answers
-    /// with a [`Self::Digest`].
+    /// with a [`Self::Roll`].
     Hashes(Vec<(ChannelName, u64)>),
     /// Which version of whose record the speaker has. Answered with the records that it lacks, and
     /// a [`Self::Fetch`] for those that the listener lacks.
