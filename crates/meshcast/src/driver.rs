@@ -331,7 +331,6 @@ impl Driver {
         let to: Vec<_> = to.into_iter().map(peer_id).collect();
         match self.network.gossip().forward(&forward.frame, &to) {
             Ok(given) => self.reports.counters.frames_forwarded += given as u64,
-            // It may have been handed on already.
             Err(error) => tracing::debug!(error = in_words(&error), "not handed on"),
         }
     }
@@ -380,7 +379,6 @@ impl Driver {
                     tracing::error!(%peer, suppressed, "a member does not speak gossip");
                 }
             }
-            GossipEvent::Logged => {}
         }
     }
 

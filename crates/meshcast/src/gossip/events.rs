@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use libp2p::{PeerId, gossipsub::PublishError};
+use libp2p::PeerId;
 use meshcast_proto::{Frame, Member, Offence};
 
 /// What gossip reports.
@@ -28,24 +28,22 @@ pub(crate) enum GossipEvent {
     },
     /// A peer has no gossip.
     Unsupported(PeerId),
-    /// Nothing to act upon: it was logged.
-    Logged,
 }
 
 /// Why a frame was given to nobody.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotPublished {
     /// No peer listens: they fetch it if one comes.
     #[error("no peer has the channel open")]
     NoPeer,
     #[error("the channel was left")]
     NotJoined,
-    #[error(transparent)]
-    Refused(PublishError),
+    #[error("none of the peers has room for it")]
+    NoRoom,
 }
 
 /// What came by gossip so far, copies included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct GossipCounters {
     /// Frames of members.
     pub(crate) frames: u64,
