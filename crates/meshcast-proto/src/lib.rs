@@ -154,6 +154,6 @@ pub use wire::{
     Draft, Finding, Format, Frame, FrameError, FrameId, Frames, Holding, Holdings, Inquiry,
     LabelError, MAX_FRAGMENT_LEN, MemberAddresses, NodeName, Opened, Part, PresenceMessage,
     PresenceRecord, Question, RECORD_OVERHEAD, Record, RecordError, Region, Relayed, Reply, Sender,
-    SenderPrefix, Seq, SeqRange, SyncMessage, Time, WallTime, Want, fragment_count, fragments,
-    write_record,
+    SenderPrefix, Seq, SeqRange, SyncMessage, Time, WallTime, Want, buffers, fragment_count,
+    fragments, write_record,
 };

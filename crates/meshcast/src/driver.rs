@@ -355,6 +355,8 @@ impl Driver {
                 self.peers.handle_heard(&from, now);
                 self.handle_frame(from, frame, &member);
             }
+            // Who waits for this is looked at in each round.
+            GossipEvent::Listens => {}
             GossipEvent::Slow { peer, dropped } => {
                 self.reports.counters.slow_peer += 1;
                 if let Some(suppressed) = self.reports.warnings.slow.pass(now) {

@@ -306,6 +306,7 @@ impl NetworkBehaviour for Gossip {
                 for (topic, joins) in changes {
                     self.peers.handle_listens(&from, topic, joins);
                 }
+                self.events.push_back(GossipEvent::Listens);
             }
             Report::Unreadable => self.note(from, Offence::Unreadable),
             Report::Unsupported => self.events.push_back(GossipEvent::Unsupported(from)),

@@ -16,6 +16,8 @@ pub(crate) enum GossipEvent {
         /// Who posted it, verified.
         member: Arc<Member>,
     },
+    /// A peer listens on other topics than before.
+    Listens,
     /// Frames were dropped, or not given, since a peer does not take them.
     Slow { peer: PeerId, dropped: usize },
     /// A peer has taken nothing for seconds, though as much waits for it as may.

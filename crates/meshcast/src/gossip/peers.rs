@@ -159,7 +159,9 @@ mod tests {
         let (budget, mut peers) = (Budget::new(1024 * 1024), Peers::default());
         peers.charge_to(budget.clone());
         let [peer, other] = [1, 2].map(|n| peer_id(Source::new(n).member.sender()));
-        [peer, other].map(|peer| peers.queue(peer));
+        for peer in [peer, other] {
+            peers.queue(peer);
+        }
         let mut say = |peer: &PeerId, numbers: std::ops::Range<u128>, joins: bool| {
             numbers.for_each(|n| peers.handle_listens(peer, topic(n), joins));
             peers.topics_of(peer).len()

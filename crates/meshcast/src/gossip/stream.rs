@@ -12,6 +12,7 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{AsyncRead, AsyncWrite};
+use meshcast_proto::buffers;
 
 use super::{
     rpc::{self, AFTER},
@@ -267,14 +268,14 @@ impl Decoder {
                     if bytes.capacity() - bytes.len() < some.len() {
                         // What was claimed, once as much arrived as is read at once.
                         let more = if bytes.is_empty() { STEP } else { missing };
-                        bytes.reserve_exact(more.min(missing));
+                        buffers::reserve(bytes, more.min(missing));
                     }
                     bytes.extend_from_slice(some);
                     self.unread.start += some.len();
                     if bytes.len() < *len {
                         return Ok(None);
                     }
-                    let rpc = Bytes::from(mem::take(bytes));
+                    let rpc = buffers::freeze(mem::take(bytes));
                     self.state = START;
                     return Ok(Some(rpc));
                 }
