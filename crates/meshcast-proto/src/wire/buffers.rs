@@ -20,7 +20,9 @@ pub fn used(len: usize) -> Option<Vec<u8>> {
     if len < LONG {
         return None;
     }
-    kept().take(len)
+    let mut buffer = kept().take(len)?;
+    buffer.clear();
+    Some(buffer)
 }
 
 /// An empty buffer for so many bytes, which may be a used one.
@@ -71,9 +73,24 @@ pub fn reserve(buffer: &mut Vec<u8>, more: usize) {
     give_back(mem::replace(buffer, longer));
 }
 
-fn give_back(mut buffer: Vec<u8>) {
+/// Makes a buffer so long. What is added is to be written over: it may be of some frame of before.
+pub fn lengthen(buffer: &mut Vec<u8>, len: usize) {
+    if len < LONG {
+        buffer.resize(len, 0);
+        return;
+    }
+    let mut longer = kept().take(len).unwrap_or_default();
+    longer.truncate(len);
+    if longer.capacity() < len {
+        longer.reserve_exact(len.next_multiple_of(STEP));
+    }
+    longer.resize(len, 0);
+    longer[..buffer.len()].copy_from_slice(buffer);
+    give_back(mem::replace(buffer, longer));
+}
+
+fn give_back(buffer: Vec<u8>) {
     if buffer.capacity() >= LONG {
-        buffer.clear();
         let pushed_out = kept().give_back(buffer);
         // Outside of the lock.
         drop(pushed_out);
@@ -195,6 +212,18 @@ mod tests {
         }
         let is_whole = buffer.chunks(STEP).enumerate();
         assert!(is_whole.into_iter().all(|(n, it)| it == [n as u8; STEP]));
+    }
+
+    #[test]
+    fn a_lengthened_buffer_keeps_what_is_in_it() {
+        for len in [100, LONG + 7 * STEP] {
+            for _ in 0..3 {
+                let mut buffer = vec![9; 50];
+                lengthen(&mut buffer, len);
+                assert_eq!((buffer.len(), &buffer[..50]), (len, &[9; 50][..]));
+                drop(freeze(buffer));
+            }
+        }
     }
 
     #[test]

@@ -183,9 +183,9 @@ impl<S: AsyncRead + Unpin> Reader<S> {
             if let Some(rpc) = self.decoder.next_rpc()? {
                 return Poll::Ready(Ok(rpc));
             }
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut self.decoder.scratch))? {
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, self.decoder.space()))? {
                 0 => return Poll::Ready(Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into()))),
-                n => self.decoder.unread = 0..n,
+                n => self.decoder.filled(n),
             }
         }
     }
@@ -216,13 +216,12 @@ struct Decoder {
 #[derive(Debug)]
 enum State {
     /// So many bits of the length are known.
-    Length {
-        value: usize,
-        bits: u32,
-    },
+    Length { value: usize, bits: u32 },
+    /// So many bytes of the body are there.
     Body {
+        body: Vec<u8>,
+        there: usize,
         len: usize,
-        bytes: Vec<u8>,
     },
 }
 
@@ -235,6 +234,23 @@ impl Decoder {
             scratch: vec![0; STEP].into(),
             unread: 0..0,
             state: START,
+        }
+    }
+
+    /// Room to read into. What has been read before must have been decoded.
+    fn space(&mut self) -> &mut [u8] {
+        match &mut self.state {
+            // It is read to where it stays.
+            State::Body { body, there, .. } if body.len() - *there >= STEP => &mut body[*there..],
+            _ => &mut self.scratch,
+        }
+    }
+
+    /// Notes that the first `n` bytes of [`space`](Self::space) have been filled.
+    fn filled(&mut self, n: usize) {
+        match &mut self.state {
+            State::Body { body, there, .. } if body.len() - *there >= STEP => *there += n,
+            _ => self.unread = 0..n,
         }
     }
 
@@ -257,25 +273,26 @@ impl Decoder {
                     }
                     if byte & 0x80 == 0 {
                         self.state = State::Body {
+                            body: Vec::new(),
+                            there: 0,
                             len: *value,
-                            bytes: Vec::new(),
                         };
                     }
                 }
-                State::Body { len, bytes } => {
-                    let missing = *len - bytes.len();
-                    let (some, _) = input.split_at(input.len().min(missing));
-                    if bytes.capacity() - bytes.len() < some.len() {
+                State::Body { body, there, len } => {
+                    let some = input.len().min(*len - *there);
+                    if body.len() < *there + some {
                         // What was claimed, once as much arrived as is read at once.
-                        let more = if bytes.is_empty() { STEP } else { missing };
-                        buffers::reserve(bytes, more.min(missing));
+                        let claimed = if body.is_empty() { STEP } else { *len };
+                        buffers::lengthen(body, claimed.min(*len));
                     }
-                    bytes.extend_from_slice(some);
-                    self.unread.start += some.len();
-                    if bytes.len() < *len {
+                    body[*there..*there + some].copy_from_slice(&input[..some]);
+                    self.unread.start += some;
+                    *there += some;
+                    if *there < *len {
                         return Ok(None);
                     }
-                    let rpc = buffers::freeze(mem::take(bytes));
+                    let rpc = buffers::freeze(mem::take(body));
                     self.state = START;
                     return Ok(Some(rpc));
                 }
@@ -447,10 +464,10 @@ mod tests {
             };
             let mut reader = Reader::new(pipe, LONGEST);
             let polled = reader.poll(&mut Context::from_waker(Waker::noop()));
-            let State::Body { bytes, .. } = reader.decoder.state else {
+            let State::Body { body, .. } = reader.decoder.state else {
                 return (polled, 0);
             };
-            (polled, bytes.capacity())
+            (polled, body.capacity())
         };
         let (one_mib, over) = ([0x80, 0x80, 0x40], [0x81, 0x80, 0x40]);
         let endless = [0x80; 20];
