@@ -23,4 +23,4 @@ pub use credential::{
     SignedCredential, Trust,
 };
 pub use key::{Keypair, MeshId, MeshKey, MeshKeyError, Topics};
-pub use verify::{Verifier, VerifyError};
+pub use verify::{LookedUp, Verifier, VerifyError, check_signature};

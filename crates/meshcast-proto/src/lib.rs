@@ -137,8 +137,8 @@ pub use engine::{
 };
 pub use identity::{
     Admission, AdmissionError, Authority, Binding, CLOCK_SKEW, Chain, ChainError, Credential,
-    Identity, IdentityError, Keypair, Member, MeshId, MeshKey, MeshKeyError, Reason,
-    SignedCredential, Topics, Trust, Verifier, VerifyError,
+    Identity, IdentityError, Keypair, LookedUp, Member, MeshId, MeshKey, MeshKeyError, Reason,
+    SignedCredential, Topics, Trust, Verifier, VerifyError, check_signature,
 };
 pub use log::{
     Arrival, Delivery, Gap, GapReason, History, HistoryLimits, Insert, Kept, Posted, Recall,

@@ -59,7 +59,7 @@ use libp2p::{
 use meshcast_proto::{Budget, ChannelName, Frame, MeshId, Offence, Payer, Time};
 
 use self::{
-    announcements::Announcements, handler::Report, judge::Judge, peers::Peers, seen::Seen,
+    announcements::Announcements, events::Report, judge::Judge, peers::Peers, seen::Seen,
     topic::Topic,
 };
 pub(crate) use self::{

@@ -1,9 +1,11 @@
-//! What gossip tells whoever uses it.
+//! What gossip tells whoever uses it, and what it is told by its connections.
 
 use std::sync::Arc;
 
 use libp2p::PeerId;
 use meshcast_proto::{Frame, Member, Offence};
+
+use super::topic::Topic;
 
 /// What gossip reports.
 #[derive(Debug)]
@@ -30,6 +32,24 @@ pub(crate) enum GossipEvent {
     },
     /// A peer has no gossip.
     Unsupported(PeerId),
+}
+
+/// What a handler tells its behaviour.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// The peer listens on these topics from now on, or does so no more.
+    Listens(Vec<(Topic, bool)>),
+    /// The peer brought a frame, which is verified.
+    Frame(Frame, Arc<Member>),
+    /// The peer brought what is no frame of a member.
+    NoFrame {
+        /// The peer must have known.
+        is_forgery: bool,
+    },
+    /// The peer said what no member says.
+    Unreadable,
+    /// The peer does not speak the protocol.
+    Unsupported,
 }
 
 /// Why a frame was given to nobody.

@@ -5,10 +5,17 @@ use std::{
     convert::Infallible,
     io,
     iter::Peekable,
-    sync::Arc,
     task::{Context, Poll},
 };
 
+use super::{
+    announcements::{Announcements, Told},
+    events::Report,
+    judge::Judge,
+    queue::Queue,
+    rpc::{Rpc, Said},
+    stream::{Outgoing, ReadError, Reader, Writer},
+};
 use futures::future::{Ready, ready};
 use libp2p::{
     StreamProtocol,
@@ -21,34 +28,6 @@ use libp2p::{
         },
     },
 };
-use meshcast_proto::{Frame, Member};
-
-use super::{
-    announcements::{Announcements, Told},
-    judge::Judge,
-    queue::Queue,
-    rpc::{Rpc, Said},
-    stream::{Outgoing, ReadError, Reader, Writer},
-    topic::Topic,
-};
-
-/// What a handler tells its behaviour.
-#[derive(Debug)]
-pub(crate) enum Report {
-    /// The peer listens on these topics from now on, or does so no more.
-    Listens(Vec<(Topic, bool)>),
-    /// The peer brought a frame, which is verified.
-    Frame(Frame, Arc<Member>),
-    /// The peer brought what is no frame of a member.
-    NoFrame {
-        /// The peer must have known.
-        is_forgery: bool,
-    },
-    /// The peer said what no member says.
-    Unreadable,
-    /// The peer does not speak the protocol.
-    Unsupported,
-}
 
 /// Opens the outbound stream at once and anew when it breaks; reads the inbound stream that the
 /// peer opened last.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use meshcast_proto::{Frame, FrameError, Member, MeshId, VerifyError};
 
 use super::{
-    handler::Report,
+    events::Report,
     topic::{Topic, Topics},
 };
 use crate::{clock::wall_time, verifier::SharedVerifier};
