@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::Frame;
+use super::codec::MAX_FRAME_LEN;
 
 /// An empty buffer for so many bytes that was used before, if there is one.
 pub fn used(len: usize) -> Option<Vec<u8>> {
@@ -164,7 +164,7 @@ const SLACK: usize = 2 * STEP;
 
 /// How many bytes are kept: as many as the frames that wait in front of a sender that posts as fast
 /// as it can, and a few that arrive.
-const KEPT: usize = 8 * Frame::MAX_LEN;
+const KEPT: usize = 8 * MAX_FRAME_LEN;
 
 #[cfg(test)]
 mod tests {
