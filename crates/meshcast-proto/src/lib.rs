@@ -138,8 +138,8 @@ pub use engine::{
 };
 pub use identity::{
     Admission, AdmissionError, Authority, Binding, CLOCK_SKEW, Chain, ChainError, Credential,
-    Identity, IdentityError, Keypair, Member, MeshId, MeshKey, MeshKeyError, Reason,
-    SignedCredential, Topics, Trust, Verifier, VerifyError,
+    Identity, IdentityError, Keypair, LookedUp, Member, MeshId, MeshKey, MeshKeyError, Reason,
+    SignedCredential, Topics, Trust, Verifier, VerifyError, check_signature,
 };
 pub use log::{
     Arrival, Delivery, Gap, GapReason, History, HistoryLimits, Insert, Posted, Recall, Recalled,
@@ -155,6 +155,6 @@ pub use wire::{
     Draft, Finding, Format, Frame, FrameError, FrameId, Frames, Holding, Holdings, Inquiry,
     LabelError, MAX_FRAGMENT_LEN, MemberAddresses, NodeName, Opened, Part, PresenceMessage,
     PresenceRecord, Question, RECORD_OVERHEAD, Record, RecordError, Region, Relayed, Reply, Sender,
-    SenderPrefix, Seq, SeqRange, SyncMessage, Time, WallTime, Want, fragment_count, fragments,
-    write_record,
+    SenderPrefix, Seq, SeqRange, SyncMessage, Time, WallTime, Want, buffers, fragment_count,
+    fragments, write_record,
 };

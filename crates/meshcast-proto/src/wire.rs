@@ -5,9 +5,11 @@
 //! encoding. Nothing here is believed yet; [`identity`](crate::identity) decides that.
 //!
 //! May use: nothing of the other wings.
-//! Must not: keep state, know a signature scheme, or know who is a member.
+//! Must not: keep state (but for memory that nobody uses), know a signature scheme, or know who is
+//! a member.
 
 mod ask;
+pub mod buffers;
 pub(crate) mod codec;
 mod fields;
 mod frame;

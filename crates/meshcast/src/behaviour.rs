@@ -18,7 +18,7 @@ use crate::{
 /// The protocols that every connection speaks once it has passed the gate.
 ///
 /// Order matters: the derive asks the fields in this order whether a connection may be, and
-/// gossipsub takes a peer in while it is asked. Whatever may say no stands before it.
+/// gossip takes a peer in while it is asked. Whatever may say no stands before it.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,

@@ -41,7 +41,7 @@ use self::dispatch::Handlers;
 use crate::error::PostError;
 
 #[cfg(feature = "testing")]
-pub(crate) use self::message::Origin;
+pub(crate) use self::message::{Origin, Provenance};
 #[cfg(feature = "admin")]
 pub(crate) use self::ring::{Unpacked, UnpackedValue};
 pub use self::{

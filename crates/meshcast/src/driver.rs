@@ -331,7 +331,6 @@ impl Driver {
         let to: Vec<_> = to.into_iter().map(peer_id).collect();
         match self.network.gossip().forward(&forward.frame, &to) {
             Ok(given) => self.reports.counters.frames_forwarded += given as u64,
-            // It may have been handed on already.
             Err(error) => tracing::debug!(error = in_words(&error), "not handed on"),
         }
     }
@@ -356,6 +355,8 @@ impl Driver {
                 self.peers.handle_heard(&from, now);
                 self.handle_frame(from, frame, &member);
             }
+            // Who waits for this is looked at in each round.
+            GossipEvent::Listens => {}
             GossipEvent::Slow { peer, dropped } => {
                 self.reports.counters.slow_peer += 1;
                 if let Some(suppressed) = self.reports.warnings.slow.pass(now) {
@@ -380,7 +381,6 @@ impl Driver {
                     tracing::error!(%peer, suppressed, "a member does not speak gossip");
                 }
             }
-            GossipEvent::Logged => {}
         }
     }
 

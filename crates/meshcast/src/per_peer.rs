@@ -46,22 +46,6 @@ impl<T> PerPeer<T> {
         self.lock().get(peer).map(|entry| Arc::clone(&entry.of))
     }
 
-    /// As if the peer had a connection, until its [last](Self::end) is gone.
-    #[cfg(test)]
-    pub(crate) fn begin(&self, peer: PeerId, make: impl FnOnce() -> T) -> Arc<T> {
-        let mut peers = self.lock();
-        let entry = peers.entry(peer).or_insert_with(|| SharedValue {
-            of: Arc::new(make()),
-            claims: 0,
-        });
-        Arc::clone(&entry.of)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn end(&self, peer: &PeerId) {
-        self.lock().remove(peer);
-    }
-
     /// No code panics while it holds the lock, and each change is complete in itself.
     fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, SharedValue<T>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

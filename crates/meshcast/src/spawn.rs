@@ -183,8 +183,6 @@ async fn start(
         Some(here) => transport::shaped_tcp(&gate, here.clone(), proposes),
     };
     let transport = transport.map_err(|error| network(&error))?;
-    let gossip = gossip.map_err(SpawnError::Network)?;
-    let transport = gossip.watch(transport);
     let mut behaviour = Behaviour::new(gossip);
     let asks = Asks::new(identity.clone(), trust.clone(), budget.clone());
     let presence = PresenceTracker::new(identity, Arc::clone(&me), trust, budget.clone());

@@ -5,14 +5,12 @@ use std::{collections::VecDeque, time::Duration};
 use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, Swarm, SwarmBuilder,
-    core::{Transport, transport::MemoryTransport, upgrade},
+    core::{Transport as _, transport::MemoryTransport, upgrade},
     multiaddr::Protocol,
     plaintext,
     swarm::{ConnectionId, NetworkBehaviour, SwarmEvent},
     yamux,
 };
-
-use crate::transport::Secured;
 
 pub(crate) struct Node<B: NetworkBehaviour> {
     pub(crate) swarm: Swarm<B>,
@@ -23,19 +21,13 @@ pub(crate) struct Node<B: NetworkBehaviour> {
 
 impl<B: NetworkBehaviour> Node<B> {
     pub(crate) fn new(behaviour: B) -> Self {
-        Self::over(behaviour, |transport| transport)
-    }
-
-    /// Over what is made of the transport.
-    pub(crate) fn over(behaviour: B, made_of: impl FnOnce(Secured) -> Secured) -> Self {
         let swarm = SwarmBuilder::with_new_identity()
             .with_tokio()
             .with_other_transport(|key| {
-                let memory = MemoryTransport::default()
+                MemoryTransport::default()
                     .upgrade(upgrade::Version::V1)
                     .authenticate(plaintext::Config::new(key))
-                    .multiplex(yamux::Config::default());
-                made_of(memory.boxed())
+                    .multiplex(yamux::Config::default())
             })
             .expect("infallible")
             .with_behaviour(|_| behaviour)

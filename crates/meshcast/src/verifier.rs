@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use meshcast_proto::{Frame, Member, Verifier, VerifyError, WallTime};
+use meshcast_proto::{Frame, LookedUp, Member, Verifier, VerifyError, WallTime, check_signature};
 
 /// Shared, so that a frame that came one way is known when it comes the other.
 #[derive(Debug, Clone)]
@@ -13,9 +13,19 @@ impl SharedVerifier {
         Self(Arc::new(Mutex::new(verifier)))
     }
 
-    /// Who sent a frame.
+    /// Who sent a frame. Connections verify what they bring at the same time, where there are
+    /// threads for it.
     pub(crate) fn verify(&self, frame: &Frame, now: WallTime) -> Result<Arc<Member>, VerifyError> {
-        self.lock().verify(frame, now)
+        // In a statement of its own, so that the lock is not held while the signature is checked.
+        let looked_up = self.lock().look_up(frame, now)?;
+        match looked_up {
+            LookedUp::Verified(member) => Ok(member),
+            LookedUp::Unverified(member) => {
+                check_signature(frame, &member)?;
+                self.lock().remember(frame);
+                Ok(member)
+            }
+        }
     }
 
     /// Of each of many frames who sent it.

@@ -42,11 +42,34 @@ impl Verifier {
     /// # Errors
     /// [`VerifyError`]; the frame must not be delivered, kept or handed on.
     pub fn verify(&mut self, frame: &Frame, now: WallTime) -> Result<Arc<Member>, VerifyError> {
-        let member = self.current_member_of(frame, now)?;
-        if !self.is_known(frame) {
-            self.check_signature(frame, &member)?;
+        match self.look_up(frame, now)? {
+            LookedUp::Verified(member) => Ok(member),
+            LookedUp::Unverified(member) => {
+                check_signature(frame, &member)?;
+                self.remember(frame);
+                Ok(member)
+            }
         }
-        Ok(member)
+    }
+
+    /// The first part of [`Self::verify`]: all but the signature, which takes most of the time and
+    /// nothing of the verifier. So several threads can check signatures at once: each calls
+    /// [`check_signature`] and then [`Self::remember`].
+    ///
+    /// # Errors
+    /// [`VerifyError`]; the frame must not be delivered, kept or handed on.
+    pub fn look_up(&mut self, frame: &Frame, now: WallTime) -> Result<LookedUp, VerifyError> {
+        let member = self.current_member_of(frame, now)?;
+        Ok(if self.is_known(frame) {
+            LookedUp::Verified(member)
+        } else {
+            LookedUp::Unverified(member)
+        })
+    }
+
+    /// The signature of this frame was [checked](check_signature), and is that of its sender.
+    pub fn remember(&mut self, frame: &Frame) {
+        self.frames.insert(frame.id(), frame.signature());
     }
 
     /// Verifies many frames and returns for each, in order, what [`Self::verify`] would. New
@@ -83,8 +106,9 @@ impl Verifier {
                 continue;
             }
             for ((frame, verdict), (member, ..)) in batch.iter_mut().zip(signed) {
-                if let Err(error) = self.check_signature(frame, &member) {
-                    **verdict = Err(error);
+                match check_signature(frame, &member) {
+                    Ok(()) => self.remember(frame),
+                    Err(error) => **verdict = Err(error),
                 }
             }
         }
@@ -102,18 +126,9 @@ impl Verifier {
         Ok(member)
     }
 
-    /// Whether this frame with this signature passed [`Self::check_signature`] before.
+    /// Whether this frame with this signature passed [`check_signature`] before.
     fn is_known(&self, frame: &Frame) -> bool {
         self.frames.get(&frame.id()) == Some(&frame.signature())
-    }
-
-    fn check_signature(&mut self, frame: &Frame, member: &Member) -> Result<(), VerifyError> {
-        let signature = frame.signature();
-        if !member.signed(&frame.hash(), &signature) {
-            return Err(VerifyError::BadSignature);
-        }
-        self.frames.insert(frame.id(), signature);
-        Ok(())
     }
 
     /// The sender of a frame that was verified before.
@@ -139,6 +154,27 @@ impl Verifier {
         );
         Ok(member)
     }
+}
+
+/// Whether this member signed a frame.
+///
+/// # Errors
+/// [`VerifyError::BadSignature`] if not.
+pub fn check_signature(frame: &Frame, member: &Member) -> Result<(), VerifyError> {
+    if member.signed(&frame.hash(), &frame.signature()) {
+        Ok(())
+    } else {
+        Err(VerifyError::BadSignature)
+    }
+}
+
+/// What a verifier knows of a frame without a look at its signature.
+#[derive(Debug, Clone)]
+pub enum LookedUp {
+    /// It was verified before, with this signature.
+    Verified(Arc<Member>),
+    /// Whoever it names as its sender is a member. Whether that one signed it is to be checked.
+    Unverified(Arc<Member>),
 }
 
 #[derive(Debug)]

@@ -1,6 +1,10 @@
 //! Messages and gaps that a channel receives.
 
-use std::{fmt, ops::RangeInclusive, sync::Arc};
+use std::{
+    fmt,
+    ops::{Deref, RangeInclusive},
+    sync::Arc,
+};
 
 use libp2p::PeerId;
 use meshcast_proto::{Member, NodeName, Posted, Region, Sender, SeqRange, Via, WallTime};
@@ -24,8 +28,23 @@ pub struct Message<T> {
 /// Where a value comes from.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
-    pub(crate) member: Arc<Member>,
     pub(crate) seqs: SeqRange,
+    pub(crate) delivery: Arc<Provenance>,
+}
+
+impl Deref for Origin {
+    type Target = Provenance;
+
+    fn deref(&self) -> &Provenance {
+        &self.delivery
+    }
+}
+
+/// Where the values of a delivery come from. They share it: each is moved a few times on its way to
+/// a reader.
+#[derive(Debug, Clone)]
+pub(crate) struct Provenance {
+    pub(crate) member: Arc<Member>,
     pub(crate) posted_at: WallTime,
     pub(crate) via: Via,
     /// The peer that gave it, as far as that is known.
@@ -335,12 +354,14 @@ mod tests {
             )
         );
         let origin = Origin {
-            member: Arc::clone(&member),
             seqs: SeqRange::single(seq(1)),
-            posted_at: WallTime::MIN,
-            via: Via::Local,
-            from: None,
-            received: crate::clock::moment(),
+            delivery: Arc::new(Provenance {
+                member: Arc::clone(&member),
+                posted_at: WallTime::MIN,
+                via: Via::Local,
+                from: None,
+                received: crate::clock::moment(),
+            }),
         };
         let posted = Posted {
             seqs: origin.seqs,

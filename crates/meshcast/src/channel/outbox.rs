@@ -17,6 +17,8 @@ pub(crate) struct Outbox {
     sections: VecDeque<Section>,
     bytes: usize,
     limit: usize,
+    /// How long the section was that left last: so long the next may become.
+    last_len: usize,
     account: Account,
     /// The bytes charged to the account: somewhat more than `bytes`, so that the charge does not
     /// change with each post.
@@ -60,6 +62,7 @@ impl Outbox {
             sections: VecDeque::new(),
             bytes: 0,
             limit,
+            last_len: 0,
             account,
             charged: 0,
             pushed: 0,
@@ -95,7 +98,8 @@ impl Outbox {
                 .back()
                 .is_none_or(|last| last.draft.len() + len > Frame::MAX_RECORDS_LEN)
             {
-                self.sections.push_back(Section::new(&self.channel));
+                let draft = Draft::new(&self.channel).expecting(self.last_len);
+                self.sections.push_back(Section::new(draft));
             }
             let Some(section) = self.sections.back_mut() else {
                 return;
@@ -140,7 +144,8 @@ impl Outbox {
     /// The section that leaves next.
     pub(crate) fn pop(&mut self) -> Option<Section> {
         let section = self.sections.pop_front()?;
-        self.bytes -= section.draft.len();
+        self.last_len = section.draft.len();
+        self.bytes -= self.last_len;
         self.settle();
         self.left += section.posters.iter().map(|run| run.records).sum::<u64>();
         Some(section)
@@ -188,9 +193,9 @@ const fn charge_for(bytes: usize) -> usize {
 }
 
 impl Section {
-    fn new(channel: &ChannelName) -> Self {
+    const fn new(draft: Draft) -> Self {
         Self {
-            draft: Draft::new(channel),
+            draft,
             posters: Vec::new(),
         }
     }

@@ -343,7 +343,7 @@ async fn the_memory_of_a_replay_is_charged_to_the_peer_that_brings_it() {
         it.counters.protocol.frames_duplicate + 1 == REPLAYS as u64
     })
     .await;
-    let charged = (REPLAYS - 1) * 200;
+    let charged = (REPLAYS - 1) * 64;
     let takes = |it: &Snapshot, counts: &dyn Fn(PeerId) -> bool| -> usize {
         let its = it.accounts.iter();
         let its = its.filter(|it| it.peer_id.is_none_or(counts));

@@ -1,9 +1,11 @@
-//! What gossip tells whoever uses it.
+//! What gossip tells whoever uses it, and what it is told by its connections.
 
 use std::sync::Arc;
 
-use libp2p::{PeerId, gossipsub::PublishError};
+use libp2p::PeerId;
 use meshcast_proto::{Frame, Member, Offence};
+
+use super::topic::Topic;
 
 /// What gossip reports.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub(crate) enum GossipEvent {
         /// Who posted it, verified.
         member: Arc<Member>,
     },
+    /// A peer listens on other topics than before.
+    Listens,
     /// Frames were dropped, or not given, since a peer does not take them.
     Slow { peer: PeerId, dropped: usize },
     /// A peer has taken nothing for seconds, though as much waits for it as may.
@@ -28,24 +32,40 @@ pub(crate) enum GossipEvent {
     },
     /// A peer has no gossip.
     Unsupported(PeerId),
-    /// Nothing to act upon: it was logged.
-    Logged,
+}
+
+/// What a handler tells its behaviour.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// The peer listens on these topics from now on, or does so no more.
+    Listens(Vec<(Topic, bool)>),
+    /// The peer brought a frame, which is verified.
+    Frame(Frame, Arc<Member>),
+    /// The peer brought what is no frame of a member.
+    NoFrame {
+        /// The peer must have known.
+        is_forgery: bool,
+    },
+    /// The peer said what no member says.
+    Unreadable,
+    /// The peer does not speak the protocol.
+    Unsupported,
 }
 
 /// Why a frame was given to nobody.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotPublished {
     /// No peer listens: they fetch it if one comes.
     #[error("no peer has the channel open")]
     NoPeer,
     #[error("the channel was left")]
     NotJoined,
-    #[error(transparent)]
-    Refused(PublishError),
+    #[error("none of the peers has room for it")]
+    NoRoom,
 }
 
 /// What came by gossip so far, copies included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct GossipCounters {
     /// Frames of members.
     pub(crate) frames: u64,

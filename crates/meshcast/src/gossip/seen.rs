@@ -1,70 +1,112 @@
-//! What gossipsub remembers of the frames that it brought, charged to whoever posted them, or
-//! brought them again.
+//! The frames that passed, by their ids, so that a copy is known for one. Each is charged to
+//! whoever posted it, or brought it again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    mem,
+    time::Duration,
+};
 
-use meshcast_proto::{Budget, Payer, Time};
+use meshcast_proto::{Budget, FrameId, Payer, Time};
 
-use super::settings::DUPLICATES_FOR;
+use super::queue::LONGEST_WAIT;
 
-/// How many ids of whom gossipsub remembers. It forgets them in its own time, so they cannot be
-/// refused; whoever makes it remember many has less room for all else.
+/// Which frames passed lately. Their ids are not refused for want of room: whoever makes this node
+/// remember many has less room for all else.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// Since the last look.
-    new: BTreeMap<Payer, usize>,
-    /// What was charged at which look.
-    charged: VecDeque<(Time, BTreeMap<Payer, usize>)>,
+    ids: HashSet<FrameId>,
+    /// Since the last look: what passed, and who pays for how much of it.
+    new: Passed,
+    /// What passed before that, and at which look it was charged.
+    charged: VecDeque<(Time, Passed)>,
+}
+
+#[derive(Debug, Default)]
+struct Passed {
+    ids: Vec<FrameId>,
+    bytes: BTreeMap<Payer, usize>,
 }
 
 impl Seen {
-    /// A frame came, or went.
-    pub(super) fn count(&mut self, payer: Payer) {
-        *self.new.entry(payer).or_default() += ID;
+    /// Whether a frame passes for the first time.
+    pub(super) fn is_new(&mut self, id: FrameId) -> bool {
+        let is_new = self.ids.insert(id);
+        if is_new {
+            self.new.ids.push(id);
+        }
+        is_new
     }
 
-    /// Charges what came since the last look, and gives back what is forgotten by now. To be called
-    /// now and then.
+    /// Who pays for a frame that is [new](Self::is_new).
+    pub(super) fn charge(&mut self, payer: Payer) {
+        *self.new.bytes.entry(payer).or_default() += ID;
+    }
+
+    /// Charges what passed since the last look, and forgets what passed long ago. To be called now
+    /// and then.
     pub(super) fn settle(&mut self, budget: &Budget, now: Time) {
         while let Some((at, _)) = self.charged.front()
-            && *at + DUPLICATES_FOR <= now
-            && let Some((_, ids)) = self.charged.pop_front()
+            && *at + REMEMBERED_FOR <= now
+            && let Some((_, passed)) = self.charged.pop_front()
         {
-            ids.into_iter()
-                .for_each(|(payer, bytes)| budget.release(payer, bytes));
+            for id in passed.ids {
+                self.ids.remove(&id);
+            }
+            for (payer, bytes) in passed.bytes {
+                budget.release(payer, bytes);
+            }
         }
-        if !self.new.is_empty() {
-            let new = std::mem::take(&mut self.new);
-            new.iter()
-                .for_each(|(payer, bytes)| budget.charge(*payer, *bytes));
+        if self.ids.is_empty() {
+            self.ids = HashSet::new();
+        }
+        let new = mem::take(&mut self.new);
+        if !new.ids.is_empty() || !new.bytes.is_empty() {
+            for (payer, bytes) in &new.bytes {
+                budget.charge(*payer, *bytes);
+            }
             self.charged.push_back((now, new));
         }
     }
 }
 
-/// What an id takes in gossipsub, in two tables and a list.
-const ID: usize = 200;
+/// How long a frame is remembered. A copy that comes later is taken in once more, and no more than
+/// that: whoever has it already drops it by its number. It may have waited at each hop, so this
+/// covers four hops at their worst.
+const REMEMBERED_FOR: Duration = LONGEST_WAIT.saturating_mul(4);
+
+/// What an id takes, in a table that is half full and in a list.
+const ID: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
-    fn ids_are_charged_for_as_long_as_they_are_remembered_to_whoever_posts() {
+    fn a_frame_is_known_and_charged_for_as_long_as_copies_may_come() {
         let (mut seen, budget) = (Seen::default(), Budget::new(1024 * 1024));
         let at = |seconds| Time::from_start(Duration::from_secs(seconds));
         let member = |n| Payer::Member([n; 32]);
-        (0..10).for_each(|_| seen.count(member(1)));
+        let id = |n: u8| FrameId::new([n; 16]);
+        for n in 0..10 {
+            assert!(seen.is_new(id(n)) && !seen.is_new(id(n)));
+            seen.charge(member(1));
+        }
         seen.settle(&budget, at(0));
-        (0..3).for_each(|_| seen.count(member(2)));
+        assert!(seen.is_new(id(10)));
+        seen.charge(member(2));
         seen.settle(&budget, at(10));
         let used = |n| budget.statement(member(n)).used;
-        assert_eq!((used(1), used(2)), (10 * ID, 3 * ID));
-        seen.settle(&budget, at(0) + DUPLICATES_FOR);
-        assert_eq!((used(1), used(2)), (0, 3 * ID));
-        seen.settle(&budget, at(10) + DUPLICATES_FOR);
-        assert_eq!((budget.used(), seen.charged.len()), (0, 0));
+        assert_eq!((used(1), used(2)), (10 * ID, ID));
+        assert!((0..=10).all(|n| !seen.is_new(id(n))));
+        seen.settle(&budget, at(20));
+        assert_eq!((used(1), used(2)), (0, ID));
+        assert!(seen.is_new(id(9)) && !seen.is_new(id(10)));
+        seen.settle(&budget, at(30));
+        seen.settle(&budget, at(50));
+        assert_eq!(
+            (budget.used(), seen.charged.len(), seen.ids.len()),
+            (0, 0, 0)
+        );
     }
 }

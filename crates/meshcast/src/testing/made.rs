@@ -11,7 +11,7 @@ use meshcast_proto::{Identity, Member, MeshKey, NodeName, Region, Seq, SeqRange,
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{
-    channel::{Gap, GapReason, Message, Origin},
+    channel::{Gap, GapReason, Message, Origin, Provenance},
     clock::{moment, wall_time},
     ids::peer_id,
 };
@@ -73,14 +73,7 @@ impl Poster {
     pub fn message<T>(&self, seq: u64, data: T) -> Message<T> {
         Message {
             data,
-            origin: Origin {
-                member: Arc::clone(&self.member),
-                seqs: numbers(seq..=seq),
-                posted_at: wall_time(),
-                via: Via::Gossip,
-                from: Some(self.member.sender()),
-                received: moment(),
-            },
+            origin: self.origin(seq, Via::Gossip),
             is_history: false,
         }
     }
@@ -90,9 +83,24 @@ impl Poster {
     /// # Panics
     /// As [`Self::message`].
     pub fn history<T>(&self, seq: u64, data: T) -> Message<T> {
-        let mut message = self.message(seq, data);
-        (message.is_history, message.origin.via) = (true, Via::History);
-        message
+        Message {
+            data,
+            origin: self.origin(seq, Via::History),
+            is_history: true,
+        }
+    }
+
+    fn origin(&self, seq: u64, via: Via) -> Origin {
+        Origin {
+            seqs: numbers(seq..=seq),
+            delivery: Arc::new(Provenance {
+                member: Arc::clone(&self.member),
+                posted_at: wall_time(),
+                via,
+                from: Some(self.member.sender()),
+                received: moment(),
+            }),
+        }
     }
 
     /// That these numbers of it are missing.

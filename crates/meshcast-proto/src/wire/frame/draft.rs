@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Frame, SIGNATURE_LEN};
 use crate::wire::{
+    buffers,
     codec::MAX_CHAIN_LEN,
     name::ChannelName,
     record::{Format, Part, RECORD_OVERHEAD, write_record},
@@ -19,6 +20,8 @@ pub struct Draft {
     /// Room for the head, then the records.
     buffer: Vec<u8>,
     room: usize,
+    /// How long the records are expected to become.
+    expected: usize,
 }
 
 impl Draft {
@@ -27,7 +30,15 @@ impl Draft {
         Self {
             buffer: Vec::new(),
             room: Frame::longest_head(channel),
+            expected: 0,
         }
+    }
+
+    /// The same, with memory for so many bytes of records if there is such that was used before.
+    #[must_use]
+    pub const fn expecting(mut self, len: usize) -> Self {
+        self.expected = len;
+        self
     }
 
     /// Appends one record; see [`write_record`].
@@ -55,14 +66,16 @@ impl Draft {
     /// the length of a frame.
     fn reserve(&mut self, bytes: usize) {
         if self.buffer.is_empty() {
-            self.buffer.reserve_exact(self.room + bytes + TAIL_LEN);
+            let expected = buffers::used(self.room + bytes.max(self.expected) + TAIL_LEN);
+            let new = || Vec::with_capacity(self.room + bytes + TAIL_LEN);
+            self.buffer = expected.unwrap_or_else(new);
             self.buffer.resize(self.room, 0);
         }
         let (len, capacity) = (self.buffer.len(), self.buffer.capacity());
         let needed = len + bytes + TAIL_LEN;
         if needed > capacity {
             let doubled = (2 * capacity).min(Frame::MAX_LEN);
-            self.buffer.reserve_exact(needed.max(doubled) - len);
+            buffers::reserve(&mut self.buffer, needed.max(doubled) - len);
         }
     }
 
@@ -87,6 +100,7 @@ impl<T: AsRef<[u8]> + ?Sized> From<&T> for Draft {
         Self {
             buffer: records.as_ref().to_vec(),
             room: 0,
+            expected: 0,
         }
     }
 }

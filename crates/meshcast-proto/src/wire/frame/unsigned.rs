@@ -5,10 +5,9 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-
 use super::{BuildError, Draft, Fields, Frame, Parts, VERSION, hash, numbers};
 use crate::wire::{
+    buffers,
     codec::{self, FrameHead},
     id::{Sender, Seq},
     name::ChannelName,
@@ -92,12 +91,8 @@ impl Unsigned {
             mut buffer, begin, ..
         } = self;
         buffer.extend_from_slice(signature);
-        // Kept as long as history is: what a draft had room for beyond that would be lost to it.
-        if buffer.capacity() - buffer.len() > buffer.len() / 16 {
-            buffer.shrink_to_fit();
-        }
         Frame(Arc::new(Parts {
-            bytes: Bytes::from(buffer).slice(begin..),
+            bytes: buffers::freeze(buffer).slice(begin..),
             fields: self.fields,
             hash: OnceLock::from(self.hash),
         }))

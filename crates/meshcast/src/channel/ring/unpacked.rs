@@ -2,21 +2,18 @@
 
 use std::sync::Arc;
 
-use meshcast_proto::{Arrival, Delivery, Member, Posted, Sender, Seq, Values, WallTime};
+use meshcast_proto::{Delivery, Posted, Sender, Seq, Values};
 
 use super::super::{ObjectId, outbox::Posters};
 use crate::{
-    channel::message::Origin,
-    clock::{Clock, Instant},
+    channel::message::{Origin, Provenance},
+    clock::Clock,
 };
 
 /// The values of a delivery, one by one.
 #[derive(Debug)]
 pub(crate) struct Unpacked {
-    member: Arc<Member>,
-    posted_at: WallTime,
-    arrival: Arrival,
-    received: Instant,
+    provenance: Arc<Provenance>,
     values: Values,
     posters: Option<Arc<Posters>>,
     /// The number that is next.
@@ -37,12 +34,15 @@ pub(crate) struct UnpackedValue {
 impl Unpacked {
     /// Of a node with this clock.
     pub(crate) fn new(delivery: Delivery, posters: Option<Arc<Posters>>, clock: Clock) -> Self {
-        let (member, arrival) = (Arc::clone(&delivery.member), delivery.arrival);
+        let arrival = delivery.arrival;
         Self {
-            member,
-            posted_at: delivery.posted_at,
-            arrival,
-            received: clock.instant(arrival.at),
+            provenance: Arc::new(Provenance {
+                member: Arc::clone(&delivery.member),
+                posted_at: delivery.posted_at,
+                via: arrival.via,
+                from: arrival.from,
+                received: clock.instant(arrival.at),
+            }),
             due: delivery.seqs().first(),
             values: delivery.into_values(),
             posters,
@@ -57,7 +57,7 @@ impl Unpacked {
 
     /// Whose they are, and the number of the next.
     pub(crate) fn due(&self) -> (Sender, Seq) {
-        (self.member.sender(), self.due)
+        (self.provenance.member.sender(), self.due)
     }
 }
 
@@ -68,12 +68,8 @@ impl Iterator for Unpacked {
         let posted = self.values.next()?;
         self.due = posted.seqs.last().next();
         let origin = Origin {
-            member: Arc::clone(&self.member),
             seqs: posted.seqs,
-            posted_at: self.posted_at,
-            via: self.arrival.via,
-            from: self.arrival.from,
-            received: self.received,
+            delivery: Arc::clone(&self.provenance),
         };
         Some(UnpackedValue {
             origin,
