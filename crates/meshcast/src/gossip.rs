@@ -2,7 +2,7 @@
 //!
 //! The driver [joins](Gossip::join) and leaves channels, [publishes](Gossip::publish) frames and
 //! [hands them on](Gossip::forward), makes a peer that lags [lazy](Gossip::set_lazy), and is told
-//! of frames, slow peers and offences by [`GossipEvent`]. What comes was verified. Order, loss and
+//! of frames, slow peers and offences by [`GossipEvent`]. Each frame was verified. Order, loss and
 //! repair are none of this wing's business: it knows no engine, no session and no peer but by its
 //! id.
 //!
@@ -14,18 +14,18 @@
 //!
 //! What gossipsub does beside that is done elsewhere here, and better for this use (decision 0059):
 //!
-//! * Who is given a frame is decided by who uses this wing, for each frame anew. So there is no mesh
-//!   of a few peers by chance, and control messages that would change one (GRAFT, PRUNE) are passed
+//! * The driver says for each frame which peers are given it. So there is no mesh of a few peers by
+//!   chance, and control messages that would change one (GRAFT, PRUNE) are passed
 //!   over.
-//! * What is lost is found by sequence numbers and fetched from histories, so there is no cache of
+//! * Losses are found by sequence numbers and fetched from histories, so there is no cache of
 //!   messages, none is advertised (IHAVE) and none asked for (IWANT).
 //! * Frames prove themselves, so messages carry no author, number or signature of their own.
 //!
 //! # Bounds
 //!
-//! What waits for a peer is in a [`queue`], bounded in bytes and charged to the peer; so are its
+//! Frames wait for a peer in a [`queue`], bounded in bytes and charged to the peer; so are its
 //! topics ([`peers`]). The ids of frames are remembered for 20 s, at the expense of who makes that
-//! necessary ([`seen`]). Of what a peer says one RPC is in memory at a time, of [`MAX_RPC_LEN`].
+//! necessary ([`seen`]). One RPC of a peer is in memory at a time, of [`MAX_RPC_LEN`].
 //!
 //! May use: `ids`, `clock` and `verifier`.
 //! Must not: know the driver, sessions, or what a frame is good for.
@@ -178,9 +178,9 @@ impl Gossip {
     /// queued for it only take memory, come late and are dropped.
     ///
     /// Nothing is queued for it from this call on; if there is nobody else, publishing reports that
-    /// there is no peer. What was queued before stays until the peer takes it, is dropped after 5
-    /// s, or goes with its connections. For a peer that is not connected it does nothing, and a new
-    /// connection begins anew.
+    /// there is no peer. A frame that was queued before stays until the peer takes it, is dropped
+    /// after 5 s, or goes with its connections. For a peer that is not connected it does nothing,
+    /// and a new connection begins anew.
     pub(crate) fn set_lazy(&mut self, peer: PeerId, yes: bool) {
         self.peers.set_lazy(&peer, yes);
     }

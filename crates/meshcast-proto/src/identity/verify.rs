@@ -173,7 +173,7 @@ pub fn check_signature(frame: &Frame, member: &Member) -> Result<(), VerifyError
 pub enum LookedUp {
     /// It was verified before, with this signature.
     Verified(Arc<Member>),
-    /// Whoever it names as its sender is a member. Whether that one signed it is to be checked.
+    /// The sender that it names is a member. Its signature is still to be checked.
     Unverified(Arc<Member>),
 }
 

@@ -73,7 +73,7 @@ pub fn reserve(buffer: &mut Vec<u8>, more: usize) {
     give_back(mem::replace(buffer, longer));
 }
 
-/// Makes a buffer so long. What is added is to be written over: it may be of some frame of before.
+/// Makes a buffer so long. The caller writes over the rest: it may hold bytes of an earlier frame.
 pub fn lengthen(buffer: &mut Vec<u8>, len: usize) {
     if len < LONG {
         buffer.resize(len, 0);
@@ -159,11 +159,11 @@ const LONG: usize = 128 * 1024;
 /// New buffers have a multiple of this, so that they fit frames of about the same length.
 const STEP: usize = 16 * 1024;
 
-/// How much longer than what is in it a buffer may be: frames are counted by their length.
+/// The room that a frame may leave in its buffer: frames are counted by their length.
 const SLACK: usize = 2 * STEP;
 
-/// How many bytes are kept: as many as the frames that wait in front of a sender that posts as fast
-/// as it can, and a few that arrive.
+/// The bytes that are kept: the frames that wait before a sender that posts as fast as it can, and
+/// a few that arrive.
 const KEPT: usize = 8 * MAX_FRAME_LEN;
 
 #[cfg(test)]

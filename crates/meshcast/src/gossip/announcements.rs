@@ -14,7 +14,7 @@ pub(super) struct Announcements(Arc<Mutex<Log>>);
 
 #[derive(Debug, Default)]
 struct Log {
-    /// How many changes there were.
+    /// The number of changes so far.
     version: u64,
     /// The last change of each topic, by its version.
     changes: BTreeMap<u64, (Topic, bool)>,
@@ -26,7 +26,7 @@ struct Log {
 /// What a peer was told on a stream: all until some version.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Told {
-    /// When the stream began. What was left before is nothing to it.
+    /// When the stream began. Topics that were left before are nothing to it.
     began: u64,
     until: u64,
 }
@@ -55,7 +55,7 @@ impl Announcements {
         }
     }
 
-    /// What a peer is to be told next, at most so many changes.
+    /// The changes that a peer is told next, at most so many.
     pub(super) fn next(&self, told: &mut Told, most: usize) -> Vec<(Topic, bool)> {
         let log = self.lock();
         if told.until == log.version {
@@ -96,8 +96,9 @@ impl Log {
     }
 }
 
-/// How many topics that were left are remembered for peers that do not read: as many as there may
-/// be at a time. A peer that reads nothing for longer goes on sending what nobody wants here.
+/// The number of topics that were left and are remembered for peers that do not read: as many as
+/// there may be at a time. A peer that reads nothing for longer goes on sending what nobody wants
+/// here.
 const MAX_LEFT: usize = 16_384;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What gossip tells whoever uses it, and what it is told by its connections.
+//! Events for the user of gossip, and reports of its connections.
 
 use std::sync::Arc;
 

@@ -303,5 +303,5 @@ const PROTOCOLS: [StreamProtocol; 4] = [
 /// How often a connection may open its stream anew, as that of a session.
 const REOPENINGS: u32 = 3;
 
-/// How many changes of topics are gathered before they are written: 38 KiB.
+/// The number of topics that are announced at once: 38 KiB.
 const ANNOUNCED_AT_ONCE: usize = 1024;

@@ -1,4 +1,4 @@
-//! Who is believed: what comes by gossip is verified where it comes in.
+//! Verifies frames where they come in.
 
 use std::sync::Arc;
 

@@ -118,9 +118,8 @@ impl Peers {
         self.peers.values().for_each(|peer| peer.queue.wake());
     }
 
-    /// What is to be told of peers that do not take what they are given: how many frames each was
-    /// not given since this was last called, and whether it is deaf. To be called every second or
-    /// so.
+    /// The peers that do not take their frames: how many each was not given since the last call,
+    /// and whether it is deaf. To be called every second or so.
     pub(super) fn settle(&mut self, now: Time) -> Vec<(PeerId, usize, bool)> {
         let peers = self.peers.iter_mut();
         let told = peers.map(|(id, peer)| {

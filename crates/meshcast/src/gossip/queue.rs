@@ -33,8 +33,8 @@ struct Waiting {
     bytes: usize,
     /// How many were taken.
     taken: u64,
-    /// What waited when there was no room: the peer is *held*, and is given nothing until half of
-    /// that is taken, or its share has room for as much again.
+    /// The bytes that waited when there was no room: the peer is *held*, and is given nothing until
+    /// half of that is taken, or its share has room for as much again.
     held: Option<usize>,
     /// That nothing is taken while it is held.
     stuck: Option<Stuck>,
@@ -65,7 +65,7 @@ struct Stuck {
 }
 
 impl Queue {
-    /// What waits in it is charged to this account.
+    /// Frames in it are charged to this account.
     pub(super) fn new(account: Account) -> Self {
         Self(Arc::new(Shared {
             account,
@@ -155,7 +155,7 @@ impl Queue {
         waiting.writers.push(Writer { connection, waker });
     }
 
-    /// This one cannot any more. What it has not taken is for the next.
+    /// This one cannot any more. The next takes the rest.
     pub(super) fn close(&self, connection: ConnectionId) {
         let mut waiting = self.0.lock();
         waiting.writers.retain(|it| it.connection != connection);
@@ -193,7 +193,7 @@ impl Shared {
         let Some(before) = waiting.held else {
             return false;
         };
-        // Where the reason was its share, room for as much again does as well.
+        // If its share was the reason, room for as much again does as well.
         let is_little = waiting.frames.len() < QUEUE_FRAMES / 2 && waiting.bytes < QUEUE_BYTES / 2;
         let has_room = || is_little && self.account.has_room(waiting.bytes.max(LONGEST));
         if waiting.bytes <= before / 2 || has_room() {
@@ -236,7 +236,7 @@ fn cost(frame: &Bytes) -> usize {
 pub(super) const QUEUE_FRAMES: usize = 1024;
 pub(super) const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
-/// What the longest frame costs: who has room for that has room for the next.
+/// The cost of the longest frame: a peer with room for that has room for the next.
 const LONGEST: usize = Frame::MAX_LEN + ENTRY_BYTES;
 
 /// How long a frame waits at most. A peer that is so far behind fetches it.
@@ -244,7 +244,7 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// For how long a peer that is held may take nothing. Its connection takes more only when half of a
 /// window was read, which may be 6 MiB, and takes that long at 1 Mbit/s; one that is dead is given
-/// up after 4 s. What waits meanwhile is bounded, and charged to the peer.
+/// up after 4 s. The frames that wait meanwhile are bounded, and charged to the peer.
 const DEAF_FOR: Duration = Duration::from_secs(60);
 
 /// And at how many looks: those of 2 s.

@@ -48,7 +48,7 @@ impl Rpc {
 impl Iterator for Rpc {
     type Item = Said;
 
-    /// What follows something unreadable is not read.
+    /// Nothing is read after something unreadable.
     fn next(&mut self) -> Option<Said> {
         while !self.rest.is_empty() {
             let Some(field) = Field::read(&mut self.rest) else {
@@ -242,7 +242,7 @@ mod tests {
         rpc
     }
 
-    /// What is said after a length, and that the length is right.
+    /// The parts of an RPC that follows its length.
     fn said(rpc: BytesMut) -> Vec<Said> {
         let mut rpc = rpc.freeze();
         let len = read_varint(&mut rpc).expect("a length");

@@ -18,7 +18,7 @@ pub(super) struct Seen {
     ids: HashSet<FrameId>,
     /// Since the last look: what passed, and who pays for how much of it.
     new: Passed,
-    /// What passed before that, and at which look it was charged.
+    /// Earlier ones, and at which look they were charged.
     charged: VecDeque<(Time, Passed)>,
 }
 

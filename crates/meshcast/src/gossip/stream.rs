@@ -53,7 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
         if let Err(error) = self.poll_write(cx, &mut next) {
             return Poll::Ready(error);
         }
-        // Whatever can go on has left a waker: the queue if it was empty, else the stream.
+        // A waker is left: with the queue if it was empty, else with the stream.
         Poll::Pending
     }
 
@@ -237,7 +237,7 @@ impl Decoder {
         }
     }
 
-    /// Room to read into. What has been read before must have been decoded.
+    /// Room to read into. Everything that was read before must be decoded.
     fn space(&mut self) -> &mut [u8] {
         match &mut self.state {
             // It is read to where it stays.
@@ -282,7 +282,7 @@ impl Decoder {
                 State::Body { body, there, len } => {
                     let some = input.len().min(*len - *there);
                     if body.len() < *there + some {
-                        // What was claimed, once as much arrived as is read at once.
+                        // The length that was claimed, once a first piece has arrived.
                         let claimed = if body.is_empty() { STEP } else { *len };
                         buffers::lengthen(body, claimed.min(*len));
                     }
@@ -440,7 +440,7 @@ mod tests {
         let pipe = write(usize::MAX, &vec![Bytes::from_static(&[1; 96]); 100]);
         assert_eq!((pipe.writes, pipe.flushes), (1, 1));
         let pipe = write(usize::MAX, &vec![Bytes::from_static(&[1; 100_000]); 3]);
-        // What is before the first, each, what is between two, and what is after the last.
+        // The three frames, and the bytes before, between and after them.
         assert_eq!((pipe.writes, pipe.flushes), (7, 1));
     }
 

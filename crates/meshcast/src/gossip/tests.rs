@@ -217,7 +217,7 @@ async fn nothing_is_handed_on_to_a_lazy_peer_until_it_keeps_up_again() {
             "{handed_on:?}"
         );
     }
-    // What the laggard says goes on to the others as well.
+    // Frames of the laggard go on to the others as well.
     let of_c = c.publish().expect("published");
     let frame = next_frame_of(&mut relay, [&mut a, &mut c]).await;
     relay.forward(&frame, &c).expect("handed on");
