@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
-    fixture::channel,
+    fixture::{channel, peer, wholes},
+    log::{Arrival, HistoryLimits},
     wire::{Seq, SeqRange},
 };
 
@@ -121,4 +122,27 @@ fn who_asks_for_a_little_is_answered_before_thirty_that_ask_for_much() {
         let (peer, _) = serving.next(now).expect("they ask for much");
         serving.gave(peer, ANSWER, now);
     }
+}
+
+#[test]
+fn an_answer_names_the_numbers_that_are_missing_below_its_first_frame() {
+    let (sender, earth) = (peer(1), channel(0));
+    let mut history = History::new(HistoryLimits {
+        bytes: 1 << 20,
+        age: Duration::from_secs(600),
+    });
+    let arrival = Arrival::local(at(0));
+    history.insert(wholes(sender, &earth, 5, 2), Duration::ZERO, arrival);
+    let range = |first, last| {
+        let [first, last] = [first, last].map(|n| Seq::new(n).expect("not 0"));
+        SeqRange::new(first, last)
+    };
+    let lacks = |first, last| {
+        let seqs = range(first, last).expect("in order");
+        let key = sender.identity.sender();
+        Served::new(&history, &earth, key, seqs, at(1)).lacks
+    };
+    assert_eq!(lacks(2, 9), range(2, 4));
+    assert_eq!(lacks(5, 9), None);
+    assert_eq!(lacks(7, 9), range(7, 9));
 }
