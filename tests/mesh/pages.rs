@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value as Json;
 
-use crate::harness::{PATIENCE, Process, Session, get};
+use crate::harness::{PATIENCE, Process, Session, eventually, get};
 
 fn connect(service: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(service).expect("it listens");
@@ -249,6 +249,42 @@ fn a_link_is_cut_and_mended_from_the_page() {
         answer.starts_with("HTTP/1.1 409 ") && answer.contains("moon-1"),
         "{answer}"
     );
+}
+
+/// Two pages of different programs.
+#[test]
+fn a_channel_that_is_open_for_nobody_but_pages_is_closed() {
+    let session = Session::new();
+    let (_up, of_up) = start(
+        &session,
+        &["up", "--http-base", "0", "--page", "0", "--regions", "fra"],
+    );
+    let (_dashboard, of_dashboard) = start(&session, &["dashboard", "--port", "0"]);
+    let watching = Process::start(session.command(&["watch", "moon", "--node", "fra-1"]));
+    let open = || -> Option<(u64, u64)> {
+        let report = session.json(&["channels", "--node", "fra-1"]);
+        let mut channels = report["channels"].as_array()?.iter();
+        let moon = channels.find(|channel| channel["name"] == "moon")?;
+        Some((moon["objects"].as_u64()?, moon["observers"].as_u64()?))
+    };
+    let becomes = |what: &str, wanted: &dyn Fn(Option<(u64, u64)>) -> bool| {
+        eventually(what, PATIENCE, || wanted(open()).then_some(()));
+    };
+    becomes("it is watched", &|it| it == Some((1, 0)));
+    let following = [&of_up, &of_dashboard].map(|page| {
+        let mut stream = stream(page, "moon");
+        event(&mut stream, "tail", |tail| {
+            (tail["places"].as_array().map(Vec::len) == Some(1)).then_some(())
+        });
+        stream
+    });
+    becomes("both pages follow it", &|it| it == Some((3, 2)));
+    drop(watching);
+    // Both pages would go on following it, if anybody had it open.
+    becomes("it is closed", &|it| {
+        it.is_none_or(|(objects, _)| objects == 0)
+    });
+    drop(following);
 }
 
 #[test]

@@ -12,7 +12,6 @@
 //! page is open, hold what a page does not take, or show more than there is room for in `view`.
 
 mod assets;
-mod held;
 mod key;
 mod patch;
 mod picture;

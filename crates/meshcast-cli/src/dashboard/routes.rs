@@ -156,8 +156,7 @@ struct Channel<'a> {
 async fn channel(State(page): State<Page>, Query(query): Query<Named>) -> Response {
     let last = page.watching.last();
     let (scene, picture) = (&page.watching.scene, &last.picture);
-    let held = &page.watching.held;
-    let present = page.watches.ask(scene, picture, held, &query.name).await;
+    let present = page.watches.ask(scene, picture, &query.name).await;
     Json(Channel {
         detail: detail::channel(picture, &query.name),
         present,
