@@ -400,11 +400,13 @@ async fn under_constant_scraping_every_message_is_delivered_in_order() {
         let done = Arc::clone(&done);
         tokio::spawn(async move {
             let mut scrapes = 0;
-            while !done.load(Ordering::Relaxed) {
+            loop {
                 Exposition::parse(&metrics.text().await.expect("it runs"));
                 scrapes += 1;
+                if done.load(Ordering::Relaxed) {
+                    return scrapes;
+                }
             }
-            scrapes
         })
     });
     for n in 0..5_000 {
