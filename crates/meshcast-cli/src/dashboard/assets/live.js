@@ -11,12 +11,14 @@ export function merge(target, patch) {
   return merged;
 }
 
+const KEY = /^#key=([0-9a-f]+)$/;
+
 /**
  * The key of this page, from behind the `#` of the address that the command printed. It does not stay in the address bar:
  * it is kept for this tab, and no server but this one is told.
  */
 function takeKey() {
-  const given = /^#key=([0-9a-f]+)$/.exec(location.hash)?.[1];
+  const given = KEY.exec(location.hash)?.[1];
   try {
     if (given) sessionStorage.setItem('key', given);
     return given ?? sessionStorage.getItem('key') ?? '';
@@ -30,6 +32,7 @@ function takeKey() {
 const headers = { authorization: `Bearer ${takeKey()}` };
 // Another address of the same page, in the same tab, only changes what is behind the `#`.
 addEventListener('hashchange', () => {
+  if (!KEY.test(location.hash)) return;
   headers.authorization = `Bearer ${takeKey()}`;
   dispatchEvent(new Event('key'));
 });
