@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value as Json;
 
-use crate::harness::{PATIENCE, Process, Session, get};
+use crate::harness::{PATIENCE, Process, Session, eventually, get};
 
 fn connect(service: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(service).expect("it listens");
@@ -104,17 +104,27 @@ fn those_who_say_nothing_do_not_keep_others_out() {
     }
 }
 
-/// The address of the page of a command that was started.
-fn page(process: &Process) -> SocketAddr {
-    let report = process.stdout_line("the report", PATIENCE, |line| line.starts_with('{'));
-    let report: Json = serde_json::from_str(&report).expect("JSON");
-    let url = report["page"]
-        .as_str()
-        .and_then(|url| url.strip_prefix("http://"));
-    url.expect("a page").parse().expect("an address")
+/// A page, and what is to be shown to it.
+struct Page {
+    address: SocketAddr,
+    /// A line of a request.
+    shown: String,
 }
 
-fn start(session: &Session, arguments: &[&str]) -> (Process, SocketAddr) {
+/// Where a command that was started says that its page is.
+fn page(process: &Process) -> Page {
+    let report = process.stdout_line("the report", PATIENCE, |line| line.starts_with('{'));
+    let report: Json = serde_json::from_str(&report).expect("JSON");
+    let url = report["page"].as_str().expect("a page");
+    let url = url.strip_prefix("http://").expect("a page");
+    let (address, key) = url.split_once("/#key=").expect("a key");
+    Page {
+        address: address.parse().expect("an address"),
+        shown: format!("authorization: Bearer {key}"),
+    }
+}
+
+fn start(session: &Session, arguments: &[&str]) -> (Process, Page) {
     let process = Process::start(session.command(&[arguments, &["--json"]].concat()));
     let page = page(&process);
     (process, page)
@@ -142,22 +152,24 @@ fn event<T>(stream: &mut impl BufRead, name: &str, look: impl Fn(&Json) -> Optio
 }
 
 /// The stream of a page; of version 1.0, so that it is no more than its events.
-fn stream(page: SocketAddr) -> BufReader<TcpStream> {
-    let mut stream = connect(page);
+fn stream(page: &Page, channel: &str) -> BufReader<TcpStream> {
+    let Page { address, shown } = page;
+    let mut stream = connect(*address);
     write!(
         stream,
-        "GET /api/stream?channel=earth HTTP/1.0\r\nhost: {page}\r\n\r\n"
+        "GET /api/stream?channel={channel} HTTP/1.0\r\nhost: {address}\r\n{shown}\r\n\r\n"
     )
     .expect("written");
     BufReader::new(stream)
 }
 
-fn post(page: SocketAddr, path: &str, body: &str, more: &str) -> String {
-    let length = body.len();
-    let mut stream = connect(page);
+fn post(page: &Page, path: &str, body: &str, more: &str) -> String {
+    let (length, Page { address, shown }) = (body.len(), page);
+    let mut stream = connect(*address);
+    let head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\n{shown}\r\n{more}");
     write!(
         stream,
-        "POST {path} HTTP/1.1\r\nhost: {page}\r\n{more}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        "{head}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
     )
     .expect("written");
     let mut answer = String::new();
@@ -175,8 +187,8 @@ fn the_page_shows_all_nodes_and_each_arrival_of_a_message() {
         &["up", "--http-base", "0", "--page", "0", "--rtt", "none"],
     );
     let (_dashboard, of_dashboard) = start(&session, &["dashboard", "--port", "0"]);
-    for page in [of_up, of_dashboard] {
-        let mut stream = self::stream(page);
+    for page in [&of_up, &of_dashboard] {
+        let mut stream = self::stream(page, "earth");
         event(&mut stream, "state", |state| {
             assert_eq!(state["breakable"], true);
             let members = state["members"].as_object().expect("members");
@@ -202,7 +214,7 @@ fn the_page_shows_all_nodes_and_each_arrival_of_a_message() {
             (arrivals.len() == 3).then_some(())
         });
         // A page that is opened later is told what happened before.
-        event(&mut self::stream(page), "timeline", |entries| {
+        event(&mut self::stream(page, "earth"), "timeline", |entries| {
             let posted = "iad-1 posted on earth";
             entries
                 .as_array()?
@@ -217,7 +229,8 @@ fn the_page_shows_all_nodes_and_each_arrival_of_a_message() {
 fn a_link_is_cut_and_mended_from_the_page() {
     let session = Session::new();
     let (_up, page) = start(&session, &["up", "--http-base", "0", "--page", "0"]);
-    let mut stream = stream(page);
+    let page = &page;
+    let mut stream = stream(page, "earth");
     event(&mut stream, "state", |_| Some(()));
     let cut = r#"{"fault":"partition","groups":[["fra"],["iad"]]}"#;
     assert!(post(page, "/api/faults", cut, JSON).starts_with("HTTP/1.1 200 "));
@@ -238,15 +251,52 @@ fn a_link_is_cut_and_mended_from_the_page() {
     );
 }
 
+/// Two pages of different programs.
 #[test]
-fn the_page_is_for_programs_of_this_machine_and_for_itself() {
+fn a_channel_that_is_open_for_nobody_but_pages_is_closed() {
+    let session = Session::new();
+    let (_up, of_up) = start(
+        &session,
+        &["up", "--http-base", "0", "--page", "0", "--regions", "fra"],
+    );
+    let (_dashboard, of_dashboard) = start(&session, &["dashboard", "--port", "0"]);
+    let watching = Process::start(session.command(&["watch", "moon", "--node", "fra-1"]));
+    let open = || -> Option<(u64, u64)> {
+        let report = session.json(&["channels", "--node", "fra-1"]);
+        let mut channels = report["channels"].as_array()?.iter();
+        let moon = channels.find(|channel| channel["name"] == "moon")?;
+        Some((moon["objects"].as_u64()?, moon["observers"].as_u64()?))
+    };
+    let becomes = |what: &str, wanted: &dyn Fn(Option<(u64, u64)>) -> bool| {
+        eventually(what, PATIENCE, || wanted(open()).then_some(()));
+    };
+    becomes("it is watched", &|it| it == Some((1, 0)));
+    let following = [&of_up, &of_dashboard].map(|page| {
+        let mut stream = stream(page, "moon");
+        event(&mut stream, "tail", |tail| {
+            (tail["places"].as_array().map(Vec::len) == Some(1)).then_some(())
+        });
+        stream
+    });
+    becomes("both pages follow it", &|it| it == Some((3, 2)));
+    drop(watching);
+    // Both pages would go on following it, if anybody had it open.
+    becomes("it is closed", &|it| {
+        it.is_none_or(|(objects, _)| objects == 0)
+    });
+    drop(following);
+}
+
+#[test]
+fn the_page_is_for_those_who_have_its_key_and_for_no_other_page() {
     let session = Session::new();
     let (_up, page) = start(
         &session,
         &["up", "--http-base", "0", "--page", "0", "--regions", "fra"],
     );
-    let own = format!("host: {page}");
-    let answer = ask(page, &["GET / HTTP/1.1", &own]);
+    let Page { address, shown } = &page;
+    let own = format!("host: {address}");
+    let answer = ask(*address, &["GET / HTTP/1.1", &own]);
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(
         answer.contains("content-security-policy: default-src 'none'"),
@@ -257,29 +307,51 @@ fn the_page_is_for_programs_of_this_machine_and_for_itself() {
         &[
             "GET /api/stream HTTP/1.1",
             &own,
+            shown,
             "origin: http://evil.example",
         ],
         &[
             "GET /api/member?name=fra-1 HTTP/1.1",
             &own,
+            shown,
             "sec-fetch-site: cross-site",
         ],
         &[
             "POST /api/faults HTTP/1.1",
             &own,
+            shown,
             "origin: null",
             "content-type: application/json",
         ],
     ] {
-        let answer = ask(page, hostile);
+        let answer = ask(*address, hostile);
         assert!(answer.starts_with("HTTP/1.1 403 "), "{hostile:?}: {answer}");
     }
     let kill = r#"{"fault":"kill","node":"fra-1"}"#;
     // Requests that a form can send without being asked.
-    let answer = post(page, "/api/faults", kill, "content-type: text/plain\r\n");
+    let answer = post(&page, "/api/faults", kill, "content-type: text/plain\r\n");
     assert!(answer.starts_with("HTTP/1.1 415 "), "{answer}");
-    let answer = ask(page, &["GET /api/faults HTTP/1.1", &own]);
+    let answer = ask(*address, &["GET /api/faults HTTP/1.1", &own, shown]);
     assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    // Another user of the machine, who can reach the port.
+    let without = Page {
+        address: *address,
+        shown: format!("authorization: Bearer {}", "0".repeat(32)),
+    };
+    let message = r#"{"node":"fra-1","channel":"earth","json":"1"}"#;
+    for (path, body) in [("/api/faults", kill), ("/api/messages", message)] {
+        let answer = post(&without, path, body, JSON);
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    }
+    for path in ["/api/stream?channel=earth", "/api/member?name=fra-1"] {
+        let answer = ask(*address, &[&format!("GET {path} HTTP/1.1"), &own]);
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(!answer.contains("fra-1"), "{answer}");
+    }
     let status = session.json(&["fault", "status"]);
     assert_eq!(status["nodes"][0]["state"], "up");
+    assert_eq!(
+        session.json(&["channels", "--node", "fra-1"])["channels"][0]["senders"],
+        Json::Array(Vec::new())
+    );
 }

@@ -1,8 +1,11 @@
 // The three regions of the example `chat`, and people in browsers.
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import { tab } from './browser.mjs';
@@ -34,13 +37,59 @@ export async function regions() {
   return { urls, type, end };
 }
 
+/** Runs an instance in each of these regions as one deploys it, with these variables. */
+export async function instances(regions_, variables) {
+  const directory = mkdtempSync(join(tmpdir(), 'meshcast-chat-'));
+  const key = execFileSync(process.env.MESHCAST, ['key', 'new'], { encoding: 'utf8' }).trim();
+  const [processes, urls] = [[], {}];
+  let seeds = '';
+  for (const region of regions_) {
+    const env = {
+      ...process.env, ...variables, XDG_RUNTIME_DIR: directory, MESHCAST_KEY: key, MESHCAST_NAME: `${region}-1`, MESHCAST_REGION: region,
+      MESHCAST_LISTEN: '127.0.0.1:0', ...(seeds && { MESHCAST_SEEDS: seeds }),
+    };
+    const process_ = spawn(process.env.CHAT, ['--http', '127.0.0.1:0'], { env, stdio: ['ignore', 'pipe', 'ignore'] });
+    processes.push(process_);
+    for await (const line of createInterface({ input: process_.stdout })) {
+      if (line.startsWith('listening on ')) seeds = line.slice('listening on '.length);
+      if (line.startsWith('serving ')) {
+        urls[region] = line.slice('serving '.length);
+        break;
+      }
+    }
+  }
+  const end = async () => {
+    await Promise.all(processes.map((process_) => {
+      process_.kill('SIGTERM');
+      return once(process_, 'exit');
+    }));
+    rmSync(directory, { recursive: true, force: true });
+  };
+  return { urls, end };
+}
+
+/** Says something without a page. */
+export async function sayAt(url, from, text) {
+  const response = await fetch(`${url}/rooms/lobby`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ from, text }),
+  });
+  if (!response.ok) throw new Error(await response.text());
+}
+
 /**
  * What stands in front of instances where they are deployed, and sends who comes to the first of
- * those that answer.
+ * those that answer. `shut()` cuts off all who came, and lets nobody in until `open()`.
  */
 export async function front(urls) {
   const ports = urls.map((url) => new URL(url).port);
+  const clients = new Set();
+  let isShut = false;
   const server = createServer((client) => {
+    if (isShut) return client.destroy();
+    clients.add(client);
+    client.on('close', () => clients.delete(client));
     const pipe = (others) => {
       if (others.length === 0) return client.destroy();
       const instance = connect(others[0], '127.0.0.1');
@@ -55,10 +104,17 @@ export async function front(urls) {
       return undefined;
     };
     client.on('error', () => {});
-    pipe(ports);
+    return pipe(ports);
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');
-  return { url: `http://127.0.0.1:${server.address().port}`, end: () => server.close() };
+  const shut = () => {
+    isShut = true;
+    clients.forEach((client) => client.destroy());
+  };
+  const open = () => {
+    isShut = false;
+  };
+  return { url: `http://127.0.0.1:${server.address().port}`, shut, open, end: () => server.close() };
 }
 
 /** Somebody who comes into a room. */

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { PATIENCE, launch } from './browser.mjs';
-import { front, guest, present, regions, say, shown } from './chat.mjs';
+import { front, guest, instances, present, regions, say, sayAt, shown } from './chat.mjs';
 
 let chat, browser, ada, bob;
 const guests = [];
@@ -153,6 +153,42 @@ test('what is missing is shown where it is missing', async () => {
   await page.getByRole('button', { name: 'Come in' }).click();
   await shows(page, `! ${why}`);
   await page.context().close();
+});
+
+test('a page that was cut off for longer than is kept shows exactly what it lacks, and goes on', async () => {
+  const kept = await instances(['fra', 'iad'], { MESHCAST_HISTORY_BYTES: '64KiB' });
+  const door = await front([kept.urls.fra]);
+  const eve = await come(door.url, 'eve');
+  // Until they are connected.
+  let before = 0;
+  const first = async () => (await shown(eve)).filter((row) => row.startsWith('max@iad-1: first')).length;
+  await becomes(eve, async () => {
+    await sayAt(kept.urls.iad, 'max', `first ${before += 1}`);
+    return first();
+  }, (heard) => heard > 0, 'should hear of the other instance');
+  await becomes(eve, first, (heard) => heard === before, `should have heard all ${before}`);
+  door.shut();
+  await eve.locator('.connection.lost').waitFor();
+  // Four times as much as is kept.
+  const said = Array.from({ length: 64 }, (_, n) => `${n + 1} ${'.'.repeat(3_900)}`);
+  for (const text of said) await sayAt(kept.urls.iad, 'max', text);
+  door.open();
+  const last = `max@iad-1: ${said.at(-1)}`;
+  const all = await becomes(eve, shown, (rows) => rows.includes(last), 'should go on with what is kept');
+  const gaps = all.filter((row) => row.startsWith('!'));
+  assert.equal(gaps.length, 1, gaps.join());
+  const [, from, to] = gaps[0].match(/^! messages (\d+)–(\d+) of iad-1 are missing: no longer kept$/) ?? assert.fail(gaps[0]);
+  // It heard the first, and what was said after those that are missing.
+  const heard = all.filter((row) => /^max@iad-1: \d+ \./.test(row)).map((row) => row.slice('max@iad-1: '.length));
+  const missing = to - from + 1;
+  assert.deepEqual(heard, said.slice(missing), `${missing} are missing`);
+  assert.ok(missing >= 32 && missing < 64, `${missing} are missing`);
+  assert.equal(Number(from), before + 1, 'after what it had');
+  await sayAt(kept.urls.iad, 'max', 'and on');
+  await shows(eve, 'max@iad-1: and on');
+  await eve.context().close();
+  door.end();
+  await kept.end();
 });
 
 test('what is said is text, whatever it looks like', async () => {

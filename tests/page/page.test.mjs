@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { after, before, test } from 'node:test';
 
-import { PATIENCE, launch, middle, open, post, up } from './browser.mjs';
+import { PATIENCE, launch, middle, open, post, tab, up } from './browser.mjs';
 
 const NODES = ['fra-1', 'gru-1', 'iad-1', 'nrt-1', 'syd-1'];
 let mesh, browser, page;
@@ -216,7 +216,7 @@ test('the panel of a channel shows who is present on it, while they come and go'
   assert.equal(there.heard, '● yes');
   assert.match(there.since, /^\d\d:\d\d:\d\d$/);
   await panel.getByText(/^As \S+ sees it\.$/).waitFor();
-  const fault = (what) => page.evaluate((body) => fetch('/api/faults', { method: 'POST', headers: { 'content-type': 'application/json' }, body }), JSON.stringify(what));
+  const fault = (what) => page.evaluate(([headers, body]) => fetch('/api/faults', { method: 'POST', headers, body }), [{ ...JSON_, ...bearer(mesh.page) }, JSON.stringify(what)]);
   await fault({ fault: 'kill', node: 'syd-1', silent: true });
   await eventually('nothing is heard of it', async () => (await present())['syd-1']?.heard === '? silent');
   await eventually('it is lost', async () => !('syd-1' in await present()));
@@ -259,10 +259,14 @@ test('what was posted is text, whatever it looks like', async () => {
 
 test('nothing went wrong in the page', () => assert.deepEqual(page.wrong, []));
 
-/** The status of an answer to a request with these headers. */
+/** What shows the key of an address. */
+const bearer = (address) => ({ authorization: `Bearer ${new URL(address).hash.replace('#key=', '')}` });
+const JSON_ = { 'content-type': 'application/json' };
+
+/** The status of an answer to a request with these headers, and the key unless they have another. */
 const status = (method, path, headers) => new Promise((resolve, reject) => {
   const { hostname, port } = new URL(mesh.page);
-  const asked = request({ hostname, port, method, path, headers }, (answer) => {
+  const asked = request({ hostname, port, method, path, headers: { ...bearer(mesh.page), ...headers } }, (answer) => {
     answer.destroy();
     resolve(answer.statusCode);
   });
@@ -270,9 +274,45 @@ const status = (method, path, headers) => new Promise((resolve, reject) => {
   asked.end(method === 'POST' ? '{"fault":"heal"}' : undefined);
 });
 
+test('the key is in no address of the page, and not in what it asks for', async () => {
+  const other = await open(browser, mesh.page);
+  const { pathname } = new URL(other.url());
+  assert.equal(other.url(), new URL(mesh.page).origin + pathname);
+  const { entries } = await (await other.context().newCDPSession(other)).send('Page.getNavigationHistory');
+  assert.ok(entries.length > 0 && entries.every(({ url }) => !url.includes('key')), JSON.stringify(entries));
+  const asked = [];
+  other.on('request', (it) => asked.push(it.url(), it.headers().referer ?? ''));
+  // It is kept for the tab.
+  await other.reload();
+  await other.locator('.connection.live').waitFor();
+  assert.ok(asked.some((url) => url.includes('/api/stream')));
+  assert.ok(!asked.some((text) => text.includes(bearer(mesh.page).authorization.slice(7))), 'an address with the key');
+  assert.deepEqual(await other.evaluate(() => [document.cookie, localStorage.length]), ['', 0]);
+  await other.context().close();
+});
+
+test('without the key nothing is shown or changed, and the page says what it takes', async () => {
+  const { origin } = new URL(mesh.page);
+  const without = await tab(browser, origin);
+  await without.locator('.connection.refused').waitFor();
+  assert.equal(await without.locator('.region').count(), 0);
+  // The address in full, in the same tab.
+  await without.goto(mesh.page);
+  await without.locator('.connection.live').waitFor();
+  await without.context().close();
+  for (const authorization of ['', 'Bearer ', `Bearer ${'0'.repeat(32)}`]) {
+    for (const path of ['/api/stream', '/api/member?name=fra-1', '/api/channel?name=earth', '/api/link?a=fra&b=iad', '/api/nothing']) {
+      assert.equal(await status('GET', path, { authorization }), 401, path);
+    }
+    for (const path of ['/api/faults', '/api/messages', '/api/channels']) {
+      assert.equal(await status('POST', path, { ...JSON_, authorization }), 401, path);
+    }
+  }
+});
+
 test('pages of others can neither read nor change anything', async () => {
-  const json = { 'content-type': 'application/json' };
-  assert.equal(await status('POST', '/api/faults', json), 200, 'a tool of this machine');
+  const json = JSON_;
+  assert.equal(await status('POST', '/api/faults', json), 200, 'a tool that has the key');
   assert.equal(await status('GET', '/', { host: 'evil.example' }), 403);
   assert.equal(await status('GET', '/api/stream', { origin: 'http://evil.example' }), 403);
   assert.equal(await status('POST', '/api/faults', { ...json, origin: 'http://evil.example' }), 403);
@@ -291,7 +331,7 @@ test('what changes something takes POST and JSON, and nothing else', async () =>
 test('there are sixteen streams, and one more when one ends', async () => {
   const { hostname, port } = new URL(mesh.page);
   const follow = () => new Promise((resolve, reject) => {
-    const asked = request({ hostname, port, path: '/api/stream' }, (answer) => {
+    const asked = request({ hostname, port, path: '/api/stream', headers: bearer(mesh.page) }, (answer) => {
       answer.on('error', () => {});
       resolve([answer.statusCode, () => answer.destroy()]);
     });

@@ -2,17 +2,17 @@
 //! `top` in a terminal.
 //!
 //! `picture` is what all nodes said at one moment, `view` what a page shows of it, `patch` how two
-//! views differ, `timeline` what happened between them, `tail` what a channel heard, `held` what
-//! pages hold open themselves. These are plain data and know no socket. `sources` asks nodes,
-//! `sampler` does so while somebody looks, `present` watches who has a channel open, and `routes`
-//! serves; the page itself is in `assets`, as it is written there. `top` shows the same views and
-//! needs none of `patch`, `present`, `tail` and `routes`.
+//! views differ, `timeline` what happened between them, `tail` what a channel heard. These are
+//! plain data and know no socket. `sources` asks nodes, `sampler` does so while somebody looks,
+//! `present` watches who has a channel open, and `routes` serves whoever shows the `key`; the page
+//! itself is in `assets`, as it is written there. `top` shows the same views and needs none of
+//! `patch`, `present`, `tail`, `routes` and `key`.
 //!
 //! It may use admin reports, the client and faults of this crate. It must not ask anything while no
 //! page is open, hold what a page does not take, or show more than there is room for in `view`.
 
 mod assets;
-mod held;
+mod key;
 mod patch;
 mod picture;
 mod present;
@@ -29,17 +29,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::TcpListener;
 
 pub(crate) use self::{
+    key::PageKey,
     sources::{Current, Scene},
     timeline::{Kind, Timeline},
 };
 use crate::http::{self, Limits};
 
-/// Serves the page of a scene until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, scene: Scene, timeline: Timeline) {
+/// Serves the page of a scene until it is dropped, to those who show its key.
+pub(crate) async fn serve(listener: TcpListener, key: PageKey, scene: Scene, timeline: Timeline) {
     let (watching, sampling) = sampler::new(scene, timeline);
     tokio::select! {
         () = sampling => {}
-        () = http::serve(listener, routes::router(watching), LIMITS) => {}
+        () = http::serve(listener, routes::router(watching, key), LIMITS) => {}
     }
 }
 

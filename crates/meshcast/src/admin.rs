@@ -19,6 +19,7 @@
 //! | `GET /v1/trace?channel=earth&name=fra-1&seq=42` | the same of one message |
 //! | `GET /v1/presence?channel=earth` | who has the channel open; [`schema::PresenceReport`] |
 //! | `GET /v1/presence?channel=earth&watch=1` | the same and what changes, one [`schema::PresenceLine`] a line |
+//! | `…&observer=1` of messages and presence | the same for a tool that [only looks](crate::ChannelOptions::observer) |
 //! | `POST /v1/ping/{peer_id}` | asks a peer and measures; [`schema::Ping`] |
 //!
 //! A channel is always named by the query, percent-encoded: every name has a place there, the empty

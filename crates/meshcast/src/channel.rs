@@ -352,6 +352,7 @@ impl IntoFuture for Closing {
 pub struct ChannelOptions {
     pub(crate) since: Since,
     pub(crate) echo: bool,
+    pub(crate) observer: bool,
 }
 
 impl ChannelOptions {
@@ -360,6 +361,7 @@ impl ChannelOptions {
         Self {
             since: Since::Now,
             echo: false,
+            observer: false,
         }
     }
 
@@ -373,6 +375,13 @@ impl ChannelOptions {
     /// them. By default it does not.
     pub fn echo(self, echo: bool) -> Self {
         Self { echo, ..self }
+    }
+
+    /// Whether the object is there only to look, for tools that show what goes on: it hears as any
+    /// other, and is counted apart too, as [`ChannelInfo::observers`](crate::ChannelInfo). So
+    /// several such tools do not take each other for a reason to stay. By default it is not.
+    pub fn observer(self, observer: bool) -> Self {
+        Self { observer, ..self }
     }
 }
 
@@ -390,6 +399,8 @@ pub(crate) struct ObjectId {
     late: bool,
     /// It hears what it posts itself, too.
     echo: bool,
+    /// It is there only to look.
+    observer: bool,
 }
 
 impl ObjectId {
@@ -402,6 +413,7 @@ impl ObjectId {
             number,
             late: false,
             echo: false,
+            observer: false,
         }
     }
 
@@ -417,6 +429,15 @@ impl ObjectId {
     /// The same object, as one that hears itself or not.
     const fn with_echo(self, echo: bool) -> Self {
         Self { echo, ..self }
+    }
+
+    /// The same object, as one that is there only to look or not.
+    const fn with_observer(self, observer: bool) -> Self {
+        Self { observer, ..self }
+    }
+
+    const fn is_observer(self) -> bool {
+        self.observer
     }
 }
 

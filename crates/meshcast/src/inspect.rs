@@ -210,6 +210,9 @@ pub struct ChannelInfo {
     pub name: ChannelName,
     /// Open channel objects in this process; 0 while it lingers after the last close.
     pub objects: usize,
+    /// Those of them that are there only to look, see
+    /// [`ChannelOptions::observer`](crate::ChannelOptions::observer).
+    pub observers: usize,
     /// Connected members that have it open too.
     #[serde(serialize_with = "each_shown")]
     pub subscribers: Vec<PeerId>,

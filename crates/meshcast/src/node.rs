@@ -317,7 +317,15 @@ impl Node {
     ///
     /// The latter are those present on a channel that is open here and on which somebody watches,
     /// here or elsewhere. Of a member that is not connected, and on no such channel, nothing is
-    /// known. Since when one is connected is in [`PeerInfo::connected_since`], and since when it
+    /// known: addresses come round, which anybody may make up, but no sign of life. It would take
+    /// one of each member at each other one, all the time, whether anybody wants to know or not.
+    ///
+    /// So whoever wants the whole mesh opens one channel on every node and asks for
+    /// [presence](crate::BroadcastChannel::presence) on it where it wants to know. Then all are in
+    /// this list, and [changes](crate::Presence::changes) tell who joins, is silent, leaves and is
+    /// lost.
+    ///
+    /// Since when one is connected is in [`PeerInfo::connected_since`], and since when it
     /// has a channel open in [`Present::since`](crate::Present::since).
     ///
     /// # Errors

@@ -321,6 +321,50 @@ async fn who_is_present_and_has_no_link_to_whoever_asks_is_asked_over_the_one_be
     assert_eq!(told, [(first, 42), (last, 42)]);
 }
 
+/// Who watches one channel that all have open knows the whole mesh, whatever the links.
+#[tokio::test(start_paused = true)]
+async fn all_members_are_known_by_a_channel_that_all_have_open_and_one_watches() {
+    let mesh = Mesh::new(4).await;
+    mesh.partition(&[0], &[2, 3]);
+    let rooms: Vec<_> = mesh
+        .nodes()
+        .map(|node| node.channel::<()>("all members").expect("opens"))
+        .collect();
+    let links = async || mesh.node(0).peers().await.expect("runs").len();
+    while links().await > 1 {
+        sleep(SECOND).await;
+    }
+    let listed = async || mesh.node(0).members().await.expect("runs");
+    assert_eq!(listed().await.len(), 1, "nobody watches yet");
+    let presence = rooms[0].presence::<()>();
+    while listed().await.len() < 3 {
+        sleep(SECOND).await;
+    }
+    sleep(60 * SECOND).await;
+    let members = listed().await;
+    let newest = members.iter().map(|it| it.last_heard).max();
+    let newest = newest.expect("some").unix_millis();
+    let members = members.into_iter().map(|it| {
+        let before = newest - it.last_heard.unix_millis();
+        assert!(before <= 4_000 && !it.is_silent, "{it:?}");
+        (it.name.to_string(), it.is_connected)
+    });
+    let expected = [("node-1", true), ("node-2", false), ("node-3", false)];
+    let expected = expected.map(|(name, connected)| (name.to_owned(), connected));
+    assert_eq!(members.collect::<Vec<_>>(), expected);
+    let mut changes = presence.changes();
+    let gone = mesh.node(3).peer_id();
+    mesh.node(3).shutdown().await;
+    loop {
+        match changes.recv().await.expect("runs") {
+            PresenceChange::Left(member) if member.peer_id() == gone => break,
+            PresenceChange::Lost(member) => panic!("{member:?} said that it leaves"),
+            _ => {}
+        }
+    }
+    assert_eq!(listed().await.len(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_whoever_does_not_say_in_time_whether_it_has_the_channel_open_that_is_told() {
     let mesh = Mesh::new(2).await;

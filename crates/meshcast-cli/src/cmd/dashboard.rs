@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     args,
-    dashboard::{self, Scene, Timeline},
+    dashboard::{self, PageKey, Scene, Timeline},
     exit::{Exit, Failure},
     locate,
     output::Output,
@@ -17,9 +17,10 @@ pub(crate) async fn run(args: args::Dashboard, output: &Output) -> Result<Exit, 
         Failure::io(format!("serve the page at port {port}"))(error).hint("choose another --port")
     })?;
     let address = listener.local_addr().map_err(Failure::io("listen"))?;
+    let key = PageKey::random()?;
     let report = Report {
         schema: "dashboard/v1",
-        page: format!("http://{address}"),
+        page: key.address(address),
         nodes,
     };
     output.result(&report, || format!("{}\n", report.page))?;
@@ -27,13 +28,14 @@ pub(crate) async fn run(args: args::Dashboard, output: &Output) -> Result<Exit, 
         output.note("no node is running here yet: the page shows those that come");
     }
     output.note("Ctrl-C ends it.");
-    dashboard::serve(listener, Scene::Machine, Timeline::default()).await;
+    dashboard::serve(listener, key, Scene::Machine, Timeline::default()).await;
     Ok(Exit::Ok)
 }
 
 #[derive(Debug, Serialize)]
 struct Report {
     schema: &'static str,
+    /// What to open in a browser, with the key of the page.
     page: String,
     /// How many nodes run here now.
     nodes: usize,

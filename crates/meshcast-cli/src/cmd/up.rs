@@ -23,7 +23,7 @@ use self::{
 use super::node::spawn_failure;
 use crate::{
     args::{self, Page},
-    dashboard::{self, Kind, Scene, Timeline},
+    dashboard::{self, Kind, PageKey, Scene, Timeline},
     descriptors::{self, Need},
     exit::{Exit, Failure},
     faults::{Asked, Request},
@@ -111,13 +111,14 @@ async fn stay(
         None => None,
         Some(listener) => {
             let address = listener.local_addr().map_err(Failure::io("listen"))?;
-            report.page = Some(format!("http://{address}"));
+            let key = PageKey::random()?;
+            report.page = Some(key.address(address));
             let scene = Scene::Up {
                 current: fleet.current(),
                 asked: sender,
             };
             let mut page = JoinSet::new();
-            page.spawn(dashboard::serve(listener, scene, timeline.clone()));
+            page.spawn(dashboard::serve(listener, key, scene, timeline.clone()));
             Some(page)
         }
     };
@@ -230,7 +231,7 @@ async fn bind(port: u16) -> Result<TcpListener, Failure> {
 #[derive(Debug, Serialize)]
 struct Report {
     schema: &'static str,
-    /// The address of the page; `null` if there is none.
+    /// The address to open in a browser, with the key of the page; `null` if there is none.
     page: Option<String>,
     nodes: Vec<Row>,
     round_trips: Vec<RoundTrip>,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use meshcast::admin::schema::{Channel, Member, NodeReport, Peer};
 
-use super::{held::Objects, view};
+use super::view;
 use crate::faults::Status;
 
 /// All that was asked at about the same time.
@@ -20,8 +20,6 @@ pub(super) struct Picture {
     pub(super) why_not: Option<&'static str>,
     /// The names of nodes there was no time to ask.
     pub(super) not_asked: Vec<String>,
-    /// What pages held open themselves meanwhile.
-    pub(super) held: Objects,
 }
 
 /// A node that was asked.
@@ -57,12 +55,6 @@ impl Picture {
         asked.filter_map(|(name, asked)| Some((name.as_str(), asked.look.as_ref()?)))
     }
 
-    /// Whether a node has a channel open, for anybody but a page.
-    pub(super) fn is_open(&self, look: &Look, channel: &Channel) -> bool {
-        let at = (look.node.node.peer_id.clone(), channel.name.clone());
-        channel.objects > self.held.get(&at).copied().unwrap_or(0)
-    }
-
     /// The nodes of a mesh that have a channel of this name open, for anybody but a page.
     pub(super) fn open<'a>(
         &'a self,
@@ -71,7 +63,7 @@ impl Picture {
         self.looks().filter(move |(_, look)| {
             let mut channels = look.channels.iter();
             look.node.node.mesh == channel.mesh
-                && channels.any(|it| it.name == channel.name && self.is_open(look, it))
+                && channels.any(|it| it.name == channel.name && is_open(it))
         })
     }
 
@@ -80,4 +72,9 @@ impl Picture {
         let look = self.nodes.get(name)?.look.as_ref()?;
         (look.node.node.peer_id == later.node.node.peer_id).then_some(look)
     }
+}
+
+/// Whether a node has a channel open, for anybody but those who only look.
+pub(super) const fn is_open(channel: &Channel) -> bool {
+    channel.objects > channel.observers
 }

@@ -16,7 +16,6 @@ use tokio::{
 };
 
 use super::{
-    held::Held,
     picture::Picture,
     sources::{Scene, Source},
     view,
@@ -72,7 +71,6 @@ impl Watches {
         &self,
         scene: &Scene,
         picture: &Picture,
-        held: &Held,
         key: &str,
     ) -> Option<Presence> {
         let now = Instant::now();
@@ -106,9 +104,8 @@ impl Watches {
                 members: None,
                 asked: now,
             }));
-            let (name, held) = (channel.name.to_owned(), held.clone());
-            let at = (peer_id.clone(), name);
-            let task = tokio::spawn(watch(source, at, held, Arc::clone(&seen))).abort_handle();
+            let watching = watch(source, channel.name.to_owned(), Arc::clone(&seen));
+            let task = tokio::spawn(watching).abort_handle();
             let watch = Watch {
                 task,
                 peer_id,
@@ -127,16 +124,10 @@ impl Drop for Watch {
 }
 
 /// Ends when the node stops, or nobody asks any more.
-async fn watch(
-    source: Source,
-    (peer_id, channel): (String, String),
-    held: Held,
-    seen: Arc<Mutex<Seen>>,
-) {
+async fn watch(source: Source, channel: String, seen: Arc<Mutex<Seen>>) {
     let Some(mut lists) = source.present(&channel).await else {
         return;
     };
-    let _hold = held.hold(&peer_id, &channel);
     loop {
         let end = lock(&seen).asked + IDLE;
         tokio::select! {

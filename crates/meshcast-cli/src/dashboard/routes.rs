@@ -10,6 +10,8 @@
 //! | `POST /api/channels` | opens `channel` at `node` for the pages that follow it, which opens none |
 //! | `POST /api/messages` | posts `json` on `channel` at `node` |
 //! | `POST /api/faults` | cuts, heals, kills … as `meshcast fault` does |
+//!
+//! What is below `/api` takes the header `Authorization: Bearer KEY`.
 
 mod following;
 mod opened;
@@ -32,6 +34,7 @@ use tokio::sync::Semaphore;
 use self::opened::Opened;
 use super::{
     assets::ASSETS,
+    key::PageKey,
     present::{Presence, Watches},
     sampler::Watching,
     timeline::Kind,
@@ -48,7 +51,7 @@ struct Page {
     opened: Opened,
 }
 
-pub(super) fn router(watching: Watching) -> Router {
+pub(super) fn router(watching: Watching, key: PageKey) -> Router {
     let page = Page {
         watching,
         streams: Arc::new(Semaphore::new(STREAMS)),
@@ -77,15 +80,22 @@ pub(super) fn router(watching: Watching) -> Router {
     }
     router
         .layer(DefaultBodyLimit::max(BODY))
-        .layer(middleware::from_fn(guarded))
+        .layer(middleware::from_fn(move |request, next| {
+            guarded(request, next, key.clone())
+        }))
 }
 
-/// State is changed by JSON alone, which no form of another page can send; and nothing but what
+/// Files are for everybody, and what nodes say and do for those who show the key. State is changed
+/// by JSON alone, which no form of another page can send; and nothing but what
 /// came from here runs in the page, whatever was posted.
-async fn guarded(request: Request, next: Next) -> Response {
+async fn guarded(request: Request, next: Next, key: PageKey) -> Response {
     let content = request.headers().get(header::CONTENT_TYPE);
     let is_json = content.is_some_and(|content| content == "application/json");
-    let mut response = if request.method() == Method::POST && !is_json {
+    let is_file = ASSETS.iter().any(|it| it.path == request.uri().path());
+    let mut response = if !is_file && !key.is_shown(request.headers()) {
+        let why = "open the address that meshcast printed: the key is at its end";
+        refuse(StatusCode::UNAUTHORIZED, NO_KEY, why)
+    } else if request.method() == Method::POST && !is_json {
         let why = "a change is asked for as application/json";
         refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, code::BAD_REQUEST, why)
     } else {
@@ -146,8 +156,7 @@ struct Channel<'a> {
 async fn channel(State(page): State<Page>, Query(query): Query<Named>) -> Response {
     let last = page.watching.last();
     let (scene, picture) = (&page.watching.scene, &last.picture);
-    let held = &page.watching.held;
-    let present = page.watches.ask(scene, picture, held, &query.name).await;
+    let present = page.watches.ask(scene, picture, &query.name).await;
     Json(Channel {
         detail: detail::channel(picture, &query.name),
         present,
@@ -220,6 +229,8 @@ fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
     (status, Json(Refused { error })).into_response()
 }
 
+/// The code of an answer to who does not show the key.
+const NO_KEY: &str = "no_key";
 /// Each follows a channel at up to sixteen nodes. A person has fewer windows.
 const STREAMS: usize = 16;
 /// As much as a message may be by default, as JSON.

@@ -9,7 +9,6 @@ use tokio::{
 };
 
 use super::{
-    held::{Held, throughout},
     patch::patch,
     picture::Picture,
     sources::Scene,
@@ -22,7 +21,6 @@ use super::{
 pub(super) struct Watching {
     pub(super) scene: Scene,
     pub(super) timeline: Timeline,
-    pub(super) held: Held,
     sampled: watch::Receiver<Arc<Sampled>>,
     viewers: Viewers,
 }
@@ -54,7 +52,6 @@ pub(super) fn new(scene: Scene, timeline: Timeline) -> (Watching, impl Future<Ou
     let watching = Watching {
         scene,
         timeline,
-        held: Held::default(),
         sampled,
         viewers: Viewers(Arc::new(watch::channel(0).0)),
     };
@@ -73,9 +70,7 @@ async fn sample(watching: Watching, sender: watch::Sender<Arc<Sampled>>) {
         let is_fresh = |at: Duration| last.number > 0 && at.saturating_sub(last.picture.at) < STALE;
         let status = last.picture.faults.as_ref();
         let status = status.filter(|_| is_fresh(start.elapsed()));
-        let held = watching.held.now();
-        let mut picture = watching.scene.picture(start.elapsed(), status).await;
-        picture.held = throughout(held, &watching.held.now());
+        let picture = watching.scene.picture(start.elapsed(), status).await;
         let fresh = is_fresh(picture.at);
         let now = view(fresh.then_some(&last.picture), &picture);
         if fresh {

@@ -10,7 +10,8 @@ use std::{
 use futures::{StreamExt, future::join_all, stream::BoxStream};
 use hyper::body::Bytes;
 use meshcast::{
-    BroadcastChannel, Message, OpenError, PostError, RecvError, Snapshot, Value, WeakNode,
+    BroadcastChannel, ChannelOptions, Message, OpenError, PostError, RecvError, Snapshot, Value,
+    WeakNode,
     admin::schema::{
         self, ChannelReport, Line, NodeReport, PeerReport, Posted, Present, Problem, code,
     },
@@ -89,7 +90,6 @@ impl Scene {
             nodes: join_all(looks).await.into_iter().collect(),
             faults,
             why_not,
-            held: BTreeMap::new(),
             not_asked,
         }
     }
@@ -233,7 +233,7 @@ impl Source {
     pub(super) async fn present(&self, channel: &str) -> Option<BoxStream<'static, Vec<Present>>> {
         match self {
             Self::Here(node) => {
-                let object: BroadcastChannel<Value> = node.upgrade()?.channel(channel).ok()?;
+                let object = observed(node, channel)?;
                 let presence = object.presence::<Value>();
                 let lists = presence.changes().map(move |_| {
                     let _open_while_it_is_watched = &object;
@@ -243,7 +243,8 @@ impl Source {
                 Some(lists.boxed())
             }
             Self::Socket(client) => {
-                let path = format!("/v1/presence?{}&watch=1", channel_query(channel));
+                let query = channel_query(channel);
+                let path = format!("/v1/presence?{query}&watch=1&observer=1");
                 let lines = client.follow(&path).await.ok()?;
                 let start = (lines, BTreeMap::new());
                 let lists = futures::stream::unfold(start, async |(mut lines, mut members)| {
@@ -262,7 +263,7 @@ impl Source {
     pub(super) async fn follow(&self, channel: &str) -> Option<BoxStream<'static, Item>> {
         match self {
             Self::Here(node) => {
-                let object: BroadcastChannel<Value> = node.upgrade()?.channel(channel).ok()?;
+                let object = observed(node, channel)?;
                 let messages = object.messages().map(move |item| {
                     let _open_while_it_is_followed = &object;
                     Item::from(item)
@@ -270,7 +271,7 @@ impl Source {
                 Some(messages.boxed())
             }
             Self::Socket(client) => {
-                let path = format!("/v1/messages?{}", channel_query(channel));
+                let path = format!("/v1/messages?{}&observer=1", channel_query(channel));
                 let lines = client.follow(&path).await.ok()?;
                 let items = futures::stream::unfold(lines, |mut lines| async move {
                     let line = lines.next().await?;
@@ -280,6 +281,13 @@ impl Source {
             }
         }
     }
+}
+
+/// Opens a channel only to look, so that no page takes it for what others do: a channel that is
+/// open for nobody but pages is not followed any more, and is closed.
+fn observed(node: &WeakNode, channel: &str) -> Option<BroadcastChannel<Value>> {
+    let options = ChannelOptions::new().observer(true);
+    node.upgrade()?.channel_with(channel, options).ok()
 }
 
 /// Something heard.

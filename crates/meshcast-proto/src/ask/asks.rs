@@ -157,6 +157,7 @@ impl Asks {
             };
             self.send(*peer, message);
         }
+        self.counters.asks_made += 1;
         self.counters.asks_spread += u64::from(inquiry.is_some());
         let (mut told, mut untold) = (BTreeSet::new(), whom.untold);
         if inquiry.is_none() {
@@ -287,6 +288,7 @@ impl Asks {
             withdrawn: false,
         };
         if !self.incoming.begin(key, waiting, question.payload.len()) {
+            self.counters.asks_declined += 1;
             let message = AskMessage::Reply {
                 question: question.number,
                 reply: Reply::Declined(Declined::Busy),
@@ -312,6 +314,7 @@ impl Asks {
             return;
         };
         if waiting.withdrawn {
+            self.counters.asks_withdrawn += 1;
             return self.end_own_part(key);
         }
         let reply = match reply {
@@ -320,6 +323,10 @@ impl Asks {
             }
             reply => reply,
         };
+        match reply {
+            Reply::Answer(..) => self.counters.asks_answered += 1,
+            Reply::Declined(_) => self.counters.asks_declined += 1,
+        }
         let tells = waiting.alone || reply != Reply::Declined(Declined::NotOpen);
         match waiting.way {
             ReturnPath::Session if tells => self.send(asker, AskMessage::Reply { question, reply }),
@@ -357,7 +364,11 @@ impl Asks {
 
     /// The next that is to be done.
     pub fn poll_output(&mut self) -> Option<AskOutput> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front()?;
+        if let AskOutput::Replied { reply, .. } = &output {
+            self.counters.replied(reply);
+        }
+        Some(output)
     }
 
     /// Whether all members that can be reached are peers, as far as these tell.

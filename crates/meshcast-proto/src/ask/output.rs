@@ -80,6 +80,20 @@ pub enum NoReply {
     Untold,
 }
 
+impl AskCounters {
+    /// A member replied to a question of this node, or did not.
+    pub(super) const fn replied(&mut self, reply: &Result<Reply, NoReply>) {
+        let count = match reply {
+            Ok(Reply::Answer(..)) => &mut self.ask_answers,
+            Ok(Reply::Declined(_)) => &mut self.ask_declines,
+            Err(NoReply::Silent) => &mut self.ask_silent,
+            Err(NoReply::Gone) => &mut self.ask_gone,
+            Err(NoReply::Absent | NoReply::Unreached | NoReply::Untold) => &mut self.ask_unreached,
+        };
+        *count += 1;
+    }
+}
+
 /// A question that is not asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -100,10 +114,29 @@ pub enum AskRefused {
     },
 }
 
-/// What travelled over members of questions, and what did not. The numbers only grow.
+/// What became of questions, and what travelled of them over members. The numbers only grow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct AskCounters {
+    /// Questions that this node asked.
+    pub asks_made: u64,
+    /// Answers of members to them.
+    pub ask_answers: u64,
+    /// Members that did not want to answer one: nobody handles it there, or it is too much.
+    pub ask_declines: u64,
+    /// Peers that said nothing to one within its time.
+    pub ask_silent: u64,
+    /// Peers that were gone before they said anything.
+    pub ask_gone: u64,
+    /// Members that are known and of which it is not known that one reached them, or that it did
+    /// not.
+    pub ask_unreached: u64,
+    /// Questions of members that were answered here.
+    pub asks_answered: u64,
+    /// Those that were declined here.
+    pub asks_declined: u64,
+    /// Those that were withdrawn, or whose time was over, while they were handled here.
+    pub asks_withdrawn: u64,
     /// Questions of this node that were handed to all peers to be handed on.
     pub asks_spread: u64,
     /// Questions of others that were handed on, or answered here.

@@ -396,3 +396,56 @@ fn nobody_is_answered_for_longer_than_a_minute() {
     assert_eq!(asked.question.within, Asks::MAX_WITHIN);
     assert_eq!(asks.poll_timeout(), Some(Time::ZERO + Asks::MAX_WITHIN));
 }
+
+#[test]
+fn what_becomes_of_questions_is_counted_once_for_each_who_is_asked_at_both_ends() {
+    let (mut here, mut there) = (asks(0, Budget::default()), asks(1, Budget::default()));
+    let number = here
+        .ask(new(200, b"?"), whom((1..5).map(who)), at(0), WALL)
+        .expect("few");
+    here.handle_message(who(1), reply(number, answer(b"!")), at(1), WALL);
+    let declined = Reply::Declined(Declined::NoHandler);
+    here.handle_message(who(2), reply(number, declined.clone()), at(1), WALL);
+    here.handle_peer_down(who(3), at(1));
+    here.handle_timeout(at(200));
+    drain(&mut here);
+    let expected = AskCounters {
+        asks_made: 1,
+        ask_answers: 1,
+        ask_declines: 1,
+        ask_gone: 1,
+        ask_silent: 1,
+        ..AskCounters::default()
+    };
+    assert_eq!(here.counters(), expected);
+
+    let ask = |number| {
+        AskMessage::Question(Question {
+            number,
+            channel: channel(0),
+            within: Duration::from_millis(200),
+            format: Format::Raw,
+            payload: Bytes::new(),
+        })
+    };
+    for number in 1..=3 {
+        there.handle_message(who(0), ask(number), at(0), WALL);
+    }
+    there.reply(who(0), 1, answer(b"!"), at(1));
+    there.reply(who(0), 2, declined, at(1));
+    there.handle_message(who(0), AskMessage::Withdrawn(3), at(1), WALL);
+    there.reply(who(0), 3, answer(b"late"), at(2));
+    there.reply(who(0), 4, answer(b"not asked"), at(2));
+    // More than may wait are declined without a handler.
+    for number in 0..=Asks::MAX_ASKED as u64 {
+        there.handle_message(who(0), ask(10 + number), at(3), WALL);
+    }
+    drain(&mut there);
+    let expected = AskCounters {
+        asks_answered: 1,
+        asks_declined: 2,
+        asks_withdrawn: 1,
+        ..AskCounters::default()
+    };
+    assert_eq!(there.counters(), expected);
+}

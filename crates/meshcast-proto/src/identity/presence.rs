@@ -9,7 +9,7 @@ use crate::{
         credential::{Identity, Member},
         sealed::Sealed,
     },
-    wire::{Beat, Claim, CodecError, PresenceRecord, Sender, WallTime, beat_hash},
+    wire::{Beat, Claim, CodecError, Places, PresenceRecord, Sender, WallTime, beat_hash},
 };
 
 impl PresenceRecord {
@@ -38,19 +38,26 @@ impl Sealed for PresenceRecord {
 
 impl Beat {
     /// Signs a sign of life of this process.
-    pub(crate) fn sign(identity: &Identity, at: WallTime, period: Duration) -> Self {
+    pub(crate) fn sign(
+        identity: &Identity,
+        at: WallTime,
+        period: Duration,
+        places: Places,
+    ) -> Self {
         let sender = identity.sender();
+        let hash = beat_hash(sender, at, period, &places);
         Self {
             sender,
             at,
             period,
-            signature: identity.boot().sign(&beat_hash(sender, at, period)),
+            places,
+            signature: identity.boot().sign(&hash),
         }
     }
 
     /// Whether that member signed it.
     pub(crate) fn is_of(&self, member: &Member) -> bool {
-        let hash = beat_hash(self.sender, self.at, self.period);
+        let hash = beat_hash(self.sender, self.at, self.period, &self.places);
         member.sender() == self.sender && member.signed(&hash, &self.signature)
     }
 }

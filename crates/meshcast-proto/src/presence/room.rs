@@ -41,8 +41,10 @@ pub(crate) struct Own {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) record: PresenceRecord,
-    /// It has left, by its record or by its own word on its link.
+    /// It has left: by its record, by its own word on its link, or by its signs of life.
     pub(crate) left: bool,
+    /// What stands for the channel in its signs of life.
+    pub(crate) tag: u64,
     /// It is present, and how.
     pub(crate) shown: Option<Status>,
     /// Since when it is so.
@@ -147,8 +149,9 @@ pub(crate) const UNWATCHED: Duration = Duration::from_secs(60);
 pub(crate) const SETTING: Rate = Rate::every(Duration::from_millis(500), 8);
 pub(crate) const HEARING: Rate = Rate::every(Duration::from_millis(250), 32);
 
-/// What an entry takes beside its record: the entries in trees here and of the member.
-const ENTRY: usize = 512;
+/// What an entry takes beside its record: the entries in trees here and of the member, and the last
+/// sign of life of that.
+const ENTRY: usize = 768;
 
 /// How many members may be present on a channel, and on all together. Members that are connected
 /// always have room.

@@ -45,6 +45,10 @@ pub struct PresenceTracker {
     entries: usize,
     /// The version of the last record of this node; no two have the same.
     version: u64,
+    /// What stands for the channels on which this node is, by its last record of each.
+    places: BTreeSet<u64>,
+    /// The first that its next sign of life is about.
+    next_place: u64,
     /// The last sign of life of this node, and when it was made.
     beat: Option<(Beat, Time)>,
     next_check: Option<Time>,
@@ -71,6 +75,8 @@ impl PresenceTracker {
             lives: BTreeMap::new(),
             entries: 0,
             version: 0,
+            places: BTreeSet::new(),
+            next_place: 0,
             beat: None,
             next_check: None,
             next_compare: Time::ZERO,

@@ -269,13 +269,18 @@ pub(crate) struct PresenceRecordBody<'a> {
     pub(crate) chain: &'a [u8],
 }
 
-/// The signed part of a heartbeat: when, by its wall clock, and within how many milliseconds the
-/// next one follows.
+/// The signed part of a heartbeat: when, by its wall clock, within how many milliseconds the next
+/// one follows, and on which channels of some the member is. Tags are numbers in little-endian
+/// order, as long whatever their value.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct BeatBody {
     pub(crate) sender: [u8; 32],
     pub(crate) at: u64,
     pub(crate) period: u64,
+    pub(crate) version: u64,
+    pub(crate) from: [u8; 8],
+    pub(crate) upto: [u8; 8],
+    pub(crate) tags: Vec<[u8; 8]>,
     pub(crate) signature: [u8; 64],
 }
 

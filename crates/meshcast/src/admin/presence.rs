@@ -23,7 +23,7 @@ use super::{
     shared::{Admin, Closing, named},
 };
 use crate::{
-    channel::BroadcastChannel,
+    channel::{BroadcastChannel, ChannelOptions},
     presence::{Presence, PresenceChanges},
 };
 
@@ -33,6 +33,9 @@ pub(super) struct PresenceQuery {
     /// `1` to go on with what changes.
     #[serde(default)]
     watch: u8,
+    /// `1`: somebody who only looks.
+    #[serde(default)]
+    observer: u8,
 }
 
 /// Opens the channel for as long as it takes.
@@ -43,7 +46,8 @@ pub(super) async fn presence(
     let Query(query) = query?;
     let name = named(query.channel)?;
     let place = admin.watches.enter()?;
-    let channel: BroadcastChannel<Value> = admin.node()?.channel(&name)?;
+    let options = ChannelOptions::new().observer(query.observer != 0);
+    let channel: BroadcastChannel<Value> = admin.node()?.channel_with(&name, options)?;
     let presence = channel.presence::<Value>();
     let mut changes = presence.changes();
     settle(&mut changes).await;

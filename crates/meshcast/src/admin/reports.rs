@@ -222,6 +222,7 @@ impl From<&ChannelInfo> for schema::Channel {
         Self {
             name: channel.name.to_string(),
             objects: channel.objects,
+            observers: channel.observers,
             subscribers: texts(&channel.subscribers),
             mesh: texts(&channel.mesh),
             senders: channel.senders.iter().map(schema::Sender::from).collect(),

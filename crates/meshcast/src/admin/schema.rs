@@ -271,6 +271,9 @@ pub struct Channel {
     pub name: String,
     /// Open channel objects in the process; 0 while it lingers after the last close.
     pub objects: usize,
+    /// Those of them that are there only to look, as pages and `watch?observer=1` have.
+    #[serde(default)]
+    pub observers: usize,
     /// The ids of connected members that have it open too.
     pub subscribers: Vec<String>,
     /// Those of them that gossip sends everything to at once.

@@ -18,7 +18,7 @@ use super::{
     schema,
     shared::{Admin, Closing, named},
 };
-use crate::channel::{BroadcastChannel, Since};
+use crate::channel::{BroadcastChannel, ChannelOptions, Since};
 
 #[derive(Deserialize)]
 pub(super) struct WatchQuery {
@@ -27,6 +27,9 @@ pub(super) struct WatchQuery {
     last: Option<u64>,
     /// What was posted so many microseconds before.
     since_us: Option<u64>,
+    /// `1`: somebody who only looks.
+    #[serde(default)]
+    observer: u8,
 }
 
 impl WatchQuery {
@@ -53,7 +56,9 @@ pub(super) async fn watch(
     let (since, last) = (query.since()?, query.last);
     let name = named(query.channel)?;
     let place = admin.watches.enter()?;
-    let channel = admin.node()?.channel_since(&name, since)?;
+    let options = ChannelOptions::new().since(since);
+    let options = options.observer(query.observer != 0);
+    let channel = admin.node()?.channel_with(&name, options)?;
     let body = Body::from_stream(lines(channel, last, admin.closing, place));
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }

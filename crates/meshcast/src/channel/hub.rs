@@ -156,13 +156,17 @@ impl Hub {
     /// Makes an object that receives from now on, and what was posted since then. The driver has to
     /// be [told](Self::has_to_request) of the latter.
     pub(crate) fn open_object(&self, options: ChannelOptions) -> ObjectId {
-        let ChannelOptions { since, echo } = options;
+        let ChannelOptions {
+            since,
+            echo,
+            observer,
+        } = options;
         let mut state = self.lock();
         let made = moment();
         if state.objects.is_empty() {
             state.opened = made;
         }
-        let mut id = state.next_object.with_echo(echo);
+        let mut id = state.next_object.with_echo(echo).with_observer(observer);
         state.next_object = id.next();
         let reader = match since {
             Since::Now => state.ring.add_unclaimed(id),
@@ -441,6 +445,13 @@ impl Hub {
     /// How many objects are open.
     pub(crate) fn objects(&self) -> usize {
         self.lock().objects.len()
+    }
+
+    /// How many of them are there only to look.
+    pub(crate) fn observers(&self) -> usize {
+        let state = self.lock();
+        let objects = state.objects.keys();
+        objects.filter(|object| object.is_observer()).count()
     }
 
     pub(crate) fn load(&self) -> Load {

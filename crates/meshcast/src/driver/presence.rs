@@ -85,10 +85,11 @@ impl Driver {
         let board = hub.board();
         let wanted = board.as_ref().map(|board| board.wanted());
         let (watching, state) = wanted.unwrap_or_default();
-        if !watching && !self.presence.tracker.is_followed(name) {
+        let opens = opens(&self.engine, &self.channels, name).unwrap_or_default();
+        // Who is no longer there is not to go on saying so, also where nobody watches now.
+        if !watching && opens.is_present && !self.presence.tracker.is_followed(name) {
             return;
         }
-        let opens = opens(&self.engine, &self.channels, name).unwrap_or_default();
         self.with_tracker(|tracker, _, _, now| {
             tracker.handle_own(name, watching, state, opens, now);
         });

@@ -108,6 +108,7 @@ impl Driver {
         Some(ChannelInfo {
             name: name.clone(),
             objects: channel.hub.objects(),
+            observers: channel.hub.observers(),
             subscribers,
             mesh,
             senders,

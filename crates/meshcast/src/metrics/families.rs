@@ -227,6 +227,64 @@ pub(super) fn families(inspected: &Inspected) -> Vec<Family> {
             "Handlers that panicked",
             it.handler_panics,
         ),
+        counter(
+            "questions",
+            "Questions that this node asked",
+            it.asks.asks_made,
+        ),
+        counters(
+            "question_replies",
+            "What came of members to them, or did not",
+            "outcome",
+            [
+                ("answered", it.asks.ask_answers),
+                ("declined", it.asks.ask_declines),
+                ("silent", it.asks.ask_silent),
+                ("gone", it.asks.ask_gone),
+                ("unreached", it.asks.ask_unreached),
+            ],
+        ),
+        counters(
+            "handled_questions",
+            "Questions of members to this node, by what became of them",
+            "outcome",
+            [
+                ("answered", it.asks.asks_answered),
+                ("declined", it.asks.asks_declined),
+                ("withdrawn", it.asks.asks_withdrawn),
+            ],
+        ),
+        counter(
+            "relayed_questions",
+            "Questions of others that came over members and were handed on or answered",
+            it.asks.asks_relayed,
+        ),
+        counters(
+            "dropped_questions",
+            "Questions and replies over members that were not handed on, by cause",
+            "cause",
+            [
+                ("refused", it.asks.asks_refused),
+                ("lost", it.asks.asks_lost),
+                ("invalid", it.asks.asks_dropped),
+            ],
+        ),
+        counters(
+            "presence_records",
+            "What members said of their presence on channels, by what became of it",
+            "outcome",
+            [
+                ("accepted", it.presence.presence_records),
+                ("limited", it.presence.presence_limited),
+                ("no_room", it.presence.presence_refused),
+                ("forged", it.presence.presence_forged),
+            ],
+        ),
+        counter(
+            "presence_beats",
+            "Signs of life made for members that are not connected to this node",
+            it.presence.presence_beats,
+        ),
         gauges(
             "queue",
             "What waits on all channels",

@@ -21,6 +21,7 @@ use self::exposition::Exposition;
 use super::*;
 use crate::{
     ListenError, Node, SpawnError,
+    ask::FromMember,
     by_region::MOST,
     node::fixture::{Mesh, joined, next, open, until, within},
 };
@@ -93,6 +94,34 @@ async fn what_passes_between_nodes_is_counted_at_both_ends() {
         "its own posts are not delivered"
     );
     assert!(receiver.value("meshcast_history_bytes", &[]) > 0.0);
+}
+
+#[tokio::test]
+async fn questions_are_counted_by_what_became_of_them_at_both_ends() {
+    let (a, b) = Mesh::new().pair().await;
+    let (at_a, at_b) = (open::<u8>(&a, "earth"), open::<u8>(&b, "earth"));
+    joined(&[&a, &b], "earth").await;
+    let ask = async || {
+        let answers = at_a.ask::<u8, _>(&1).expect("short");
+        let answers = answers.within(std::time::Duration::from_secs(20));
+        within(answers.expect("few").all()).await.answers.len()
+    };
+    assert_eq!(ask().await, 0, "nobody handles it");
+    let answering = at_b.on_ask(async |asked: FromMember<u8>| asked.data + 1);
+    assert_eq!(ask().await, 1);
+    drop(answering);
+    let (asker, asked) = (told(&a).await, told(&b).await);
+    assert_eq!(asker.value("meshcast_questions_total", &[]), 2.0);
+    assert_eq!(asked.value("meshcast_questions_total", &[]), 0.0);
+    for outcome in ["answered", "declined", "silent", "gone", "unreached"] {
+        let replies = asker.value("meshcast_question_replies_total", &[("outcome", outcome)]);
+        let expected = f64::from(u8::from(["answered", "declined"].contains(&outcome)));
+        assert_eq!(replies, expected, "{outcome}");
+    }
+    for (outcome, expected) in [("answered", 1.0), ("declined", 1.0), ("withdrawn", 0.0)] {
+        let handled = asked.value("meshcast_handled_questions_total", &[("outcome", outcome)]);
+        assert_eq!(handled, expected, "{outcome}");
+    }
 }
 
 /// Name without suffix, type and labels of each row.
@@ -371,11 +400,13 @@ async fn under_constant_scraping_every_message_is_delivered_in_order() {
         let done = Arc::clone(&done);
         tokio::spawn(async move {
             let mut scrapes = 0;
-            while !done.load(Ordering::Relaxed) {
+            loop {
                 Exposition::parse(&metrics.text().await.expect("it runs"));
                 scrapes += 1;
+                if done.load(Ordering::Relaxed) {
+                    return scrapes;
+                }
             }
-            scrapes
         })
     });
     for n in 0..5_000 {

@@ -94,8 +94,13 @@ function noteBroken() {
   while (broken.length > 0 && broken[0][1] !== null && broken[0][1] < now - LANE_MS) broken.shift();
 }
 
+const CONNECTION = {
+  live: '● live',
+  lost: '○ not connected: trying again',
+  refused: '○ this page takes the address that meshcast printed, with the key at its end',
+};
 function connected(how) {
-  say(of('connection'), how === 'live' ? '● live' : '○ not connected: trying again');
+  say(of('connection'), CONNECTION[how]);
   set(of('connection'), 'class', `connection ${how}`);
   if (how !== 'live') return;
   begins = true;

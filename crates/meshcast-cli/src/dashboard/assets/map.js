@@ -1,6 +1,6 @@
 // The map: regions where they are on earth, or on a circle; members in them; what is between them.
 
-import { KINDS, STATES, keyed, ms, plural, s, say, set } from './dom.js';
+import { KINDS, STATES, h, keyed, ms, plural, s, say, set } from './dom.js';
 import { along, clusterRadius, curve, dotSize, fit, labelled, route, spiral, spread } from './layout.js';
 import { LAND, project } from './world.js';
 
@@ -9,6 +9,8 @@ const TAU = 2 * Math.PI;
 const FLIGHTS = 30;
 /** With more links than this on the map fewer are shown, or nothing else would be seen. */
 const FLIGHTS_AMONG_MANY = 10;
+/** In how many straight parts one goes along a curve. */
+const STEPS = 16;
 
 export class WorldMap {
   #svg;
@@ -17,7 +19,8 @@ export class WorldMap {
   #spokes = s('g', { class: 'spokes' });
   #links = s('g', { class: 'links' });
   #regions = s('g', { class: 'regions' });
-  #flights = s('g', { class: 'flights', 'aria-hidden': 'true' });
+  /** What moves, over all else. The browser moves it by itself, and paints nothing for that. */
+  #flights = h('div', { class: 'flights', 'aria-hidden': 'true' });
   #select;
   #state = null;
   #selected = null;
@@ -25,15 +28,15 @@ export class WorldMap {
   /** The lines between spots that were asked for. */
   #routes = new Map();
   #placed = '';
-  #flying = [];
+  #flying = 0;
   #still = matchMedia('(prefers-reduced-motion: reduce)');
 
   constructor(parent, select) {
     this.#select = select;
     this.#land = s('path', { class: 'land', d: LAND, 'aria-hidden': 'true' });
     this.#svg = s('svg', { role: 'group', 'aria-label': 'Regions, members and links' },
-      this.#land, this.#spokes, this.#links, this.#leaders, this.#regions, this.#flights);
-    parent.append(this.#svg);
+      this.#land, this.#spokes, this.#links, this.#leaders, this.#regions);
+    parent.append(this.#svg, this.#flights);
     new ResizeObserver(() => {
       this.#placed = '';
       this.#draw();
@@ -241,41 +244,40 @@ export class WorldMap {
 
   /** A message arrived: it is seen to go from one region to another. */
   fly(from, to, took, way) {
-    if (this.#still.matches || document.hidden || this.#flying.length >= (this.#spots.size > 8 ? FLIGHTS_AMONG_MANY : FLIGHTS)) return;
+    if (this.#still.matches || document.hidden || this.#flying >= (this.#spots.size > 8 ? FLIGHTS_AMONG_MANY : FLIGHTS)) return;
     const [start, end] = [this.#spots.get(from), this.#spots.get(to)];
     if (!end) return;
     const lands = way === 'repair' || !start || from === to;
-    const dot = s('circle', { class: lands ? `pulse ${way ?? ''}` : 'flight', r: 4 });
+    const dot = h('i', { class: lands ? `pulse ${way ?? ''}` : 'flight' });
     this.#flights.append(dot);
-    // Both ways are on one line, which is that of the link.
-    const [a, b] = [from, to].sort();
-    const line = lands ? null : this.#route(a, b);
+    this.#flying += 1;
     // Slower than it was, so that it can be seen, and in proportion.
-    const lasts = lands ? 700 : Math.min(Math.max(took * 5, 250), 2000);
-    this.#flying.push({ dot, begun: performance.now(), lasts, end, line, back: from > to });
-    if (this.#flying.length === 1) requestAnimationFrame((now) => this.#step(now));
+    const duration = lands ? 700 : Math.min(Math.max(took * 5, 250), 2000);
+    dot.animate(lands ? ring(dot, end) : this.#way(from, to), { duration }).onfinish = () => {
+      dot.remove();
+      this.#flying -= 1;
+    };
   }
 
-  #step(now) {
-    this.#flying = this.#flying.filter(({ dot, begun, lasts, end, line, back }) => {
-      const part = Math.min(Math.max((now - begun) / lasts, 0), 1);
-      const { at } = end;
-      if (line) {
-        const [x, y] = along(line, back ? 1 - part : part);
-        dot.setAttribute('cx', x);
-        dot.setAttribute('cy', y);
-      } else {
-        dot.setAttribute('cx', at[0]);
-        dot.setAttribute('cy', at[1]);
-        dot.setAttribute('r', end.radius + 4 + 18 * part);
-        dot.setAttribute('opacity', 1 - part);
-      }
-      if (part < 1) return true;
-      dot.remove();
-      return false;
+  /** Where a message is on its way. */
+  #way(from, to) {
+    // Both ways are on one line, which is that of the link.
+    const [a, b] = [from, to].sort();
+    const line = this.#route(a, b);
+    return Array.from({ length: STEPS + 1 }, (_, n) => {
+      const [x, y] = along(line, (from > to ? STEPS - n : n) / STEPS);
+      return { transform: `translate(${x}px, ${y}px)` };
     });
-    if (this.#flying.length > 0) requestAnimationFrame((next) => this.#step(next));
   }
+}
+
+/** A ring that grows around a region, and fades. */
+function ring(dot, { at: [x, y], radius }) {
+  const [first, last] = [radius + 4, radius + 22];
+  dot.style.width = `${2 * last}px`;
+  dot.style.height = `${2 * last}px`;
+  const where = `translate(${x - last}px, ${y - last}px)`;
+  return [{ transform: `${where} scale(${first / last})`, opacity: 1 }, { transform: where, opacity: 0 }];
 }
 
 /** A link in words. */

@@ -8,6 +8,8 @@ import { channelName } from './tables.js';
 const ROWS = 200;
 /** Of more places than this each takes less room, as it does where there is little. */
 const FEW = 6;
+/** For so long at most what came is not drawn, in ms: each time costs the same, however much it is. */
+const TOGETHER = 250;
 const narrow = matchMedia('(max-width: 900px)');
 
 export class Tail {
@@ -102,7 +104,7 @@ export class Tail {
       this.#rows.delete(id);
     }
     this.#skipped = skipped;
-    this.#draw();
+    this.#drawSoon();
   }
 
   /** To follow a channel opens it nowhere: that is for people to choose. */
@@ -137,6 +139,18 @@ export class Tail {
   }
 
   #wrong = '';
+  #drawn = 0;
+  #due = 0;
+
+  /** A message that comes alone is shown at once, and of many those of a quarter of a second together. */
+  #drawSoon() {
+    if (this.#due !== 0) return;
+    this.#due = setTimeout(() => {
+      this.#due = 0;
+      this.#drawn = performance.now();
+      this.#draw();
+    }, Math.max(0, this.#drawn + TOGETHER - performance.now()));
+  }
 
   #drawNote() {
     if (this.#followed === null) return;

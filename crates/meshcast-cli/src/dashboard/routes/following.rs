@@ -10,7 +10,6 @@ use tokio::{task::AbortHandle, time::Instant};
 
 use super::{
     super::{
-        held::{Held, Hold},
         picture::{Look, Picture},
         sources::{Scene, Source, now_ms},
         tail::{Changes, Place, Tail},
@@ -54,7 +53,7 @@ impl Following {
     }
 
     /// Follows at the nodes that run now.
-    pub(super) async fn keep_up(&mut self, scene: &Scene, picture: &Picture, held: &Held) {
+    pub(super) async fn keep_up(&mut self, scene: &Scene, picture: &Picture) {
         let opened = self.opened.at();
         let chosen = self.node.as_deref();
         let (channel, wanted) = places(picture, &self.key, chosen, opened.as_deref());
@@ -74,8 +73,7 @@ impl Following {
             if let Some(source) = scene.source(&place.name).await {
                 let id = place.peer_id.clone();
                 let (tail, start) = (Arc::clone(&self.tail), self.start);
-                let held = held.clone();
-                let follow = follow(source, channel.clone(), place.clone(), tail, start, held);
+                let follow = follow(source, channel.clone(), place.clone(), tail, start);
                 self.tasks
                     .insert(id, Task(tokio::spawn(follow).abort_handle(), place));
             }
@@ -93,12 +91,10 @@ async fn follow(
     place: Place,
     tail: Arc<Mutex<Tail>>,
     start: Instant,
-    held: Held,
 ) {
     let Some(mut items) = source.follow(&channel).await else {
         return;
     };
-    let _hold: Hold = held.hold(&place.peer_id, &channel);
     lock(&tail).enter(&place);
     while let Some(item) = items.next().await {
         lock(&tail).heard(
@@ -179,11 +175,12 @@ mod tests {
     #[test]
     fn what_pages_alone_hold_open_is_not_followed() {
         let mut picture = picture(&["fra-1", "iad-1"]);
-        let held = Held::default();
-        let _holds = ["fra-1", "iad-1"].map(|name| held.hold(&view::fixture::id(name), "earth"));
+        for name in ["fra-1", "iad-1"] {
+            let channel = &mut look_mut(&mut picture, name).channels[0];
+            (channel.objects, channel.observers) = (2, 2);
+        }
         // Somebody else has it open there too.
-        look_mut(&mut picture, "iad-1").channels[0].objects = 2;
-        picture.held = held.now();
+        look_mut(&mut picture, "iad-1").channels[0].objects = 3;
         assert_eq!(names(&picture, "earth", None), ["iad-1"]);
     }
 

@@ -137,8 +137,8 @@ impl Stream {
         if let Some(following) = &mut self.following {
             if sampled.number > self.followed {
                 self.followed = sampled.number;
-                let Watching { scene, held, .. } = &self.watching;
-                following.keep_up(scene, &sampled.picture, held).await;
+                let scene = &self.watching.scene;
+                following.keep_up(scene, &sampled.picture).await;
             }
             let changes: Changes = following.changes();
             let told = (changes.skipped, &changes.places);

@@ -22,7 +22,6 @@ pub(in super::super) fn picture(names: &[&str]) -> Picture {
         faults: None,
         why_not: None,
         not_asked: Vec::new(),
-        held: BTreeMap::new(),
     }
 }
 
@@ -84,6 +83,7 @@ fn look(name: &str, all: &[&str]) -> Look {
     let earth = schema::Channel {
         name: "earth".into(),
         objects: 1,
+        observers: 0,
         subscribers: others().map(|other| id(other)).collect(),
         mesh: others().take(2).map(|other| id(other)).collect(),
         senders: vec![sender("fra-1", 7, Some(7))],

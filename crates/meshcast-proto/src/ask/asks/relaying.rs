@@ -229,6 +229,7 @@ impl Asks {
             }));
             return;
         }
+        self.counters.asks_declined += u64::from(!is_known);
         let reply = Reply::Declined(Declined::Busy);
         match way {
             ReturnPath::Session => {

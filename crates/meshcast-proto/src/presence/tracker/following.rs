@@ -4,6 +4,7 @@ use super::{
     super::life::{BEAT, BEAT_PER_MEMBER, MAX_BEAT, Status},
     BTreeSet, Beat, Duration, PresenceMessage, PresenceTracker, Sender, Time, WallTime,
 };
+use crate::wire::Places;
 
 impl PresenceTracker {
     /// Follows somebody by those peers whom it takes now, and no others.
@@ -157,10 +158,27 @@ impl PresenceTracker {
             .map(|(beat, _)| beat.at + Duration::from_millis(1));
         let at = wall.max(last.unwrap_or(wall));
         // A heartbeat that is late within a check of it is not.
-        let beat = Beat::sign(&self.identity, at, self.period());
+        let places = self.next_places();
+        let beat = Beat::sign(&self.identity, at, self.period(), places);
         self.beat = Some((beat.clone(), now));
         self.counters.presence_beats += 1;
         beat
+    }
+
+    /// The channels that this node is on, as many as one heartbeat has room for: those after the ones
+    /// that the last was about.
+    fn next_places(&mut self) -> Places {
+        let from = self.next_place;
+        let mut rest = self.places.range(from..).copied();
+        let tags: Vec<_> = rest.by_ref().take(Places::MAX_TAGS).collect();
+        let (upto, next) = rest.next().map_or((u64::MAX, 0), |next| (next - 1, next));
+        self.next_place = next;
+        Places {
+            version: self.version,
+            from,
+            upto,
+            tags,
+        }
     }
 
     /// The interval of this node's heartbeats: the more members there are the longer.

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     bounds::{Payer, TokenBucket},
     identity::{CLOCK_SKEW, Sealed},
+    wire::place_tag,
 };
 
 impl PresenceTracker {
@@ -158,6 +159,8 @@ impl PresenceTracker {
         now: Time,
     ) -> bool {
         let (sender, channel) = (record.sender, &record.channel);
+        let tag = place_tag(sender, channel);
+        let left = self.has_left(record, tag);
         let Some(room) = self.rooms.get_mut(channel) else {
             return false;
         };
@@ -174,7 +177,8 @@ impl PresenceTracker {
         room.entries.insert(
             sender,
             Entry {
-                left: record.left,
+                left,
+                tag,
                 record: record.clone(),
                 shown: None,
                 since: now,
@@ -192,6 +196,7 @@ impl PresenceTracker {
 
     /// Takes a newer record of somebody.
     fn replace(&mut self, record: &PresenceRecord, now: Time) {
+        let left = self.has_left(record, place_tag(record.sender, &record.channel));
         let room = self.rooms.get_mut(&record.channel);
         let Some(entry) = room.and_then(|room| room.entries.get_mut(&record.sender)) else {
             return;
@@ -203,10 +208,10 @@ impl PresenceTracker {
         // It has room already; a longer state is no reason to lose it.
         entry.account.charge(Entry::charged(record));
         let before = std::mem::replace(&mut entry.record, record.clone());
-        entry.left = record.left;
+        entry.left = left;
         let differs = before.state != record.state || before.since != record.since;
         let is_shown = entry.shown.is_some();
-        if differs && is_shown && !record.left {
+        if differs && is_shown && !left {
             let room = self.rooms.get(&record.channel);
             if let Some(presence) = room.and_then(|room| self.presence(room, record.sender)) {
                 self.report(&record.channel, PresenceChange::Updated(presence));
@@ -252,6 +257,7 @@ impl PresenceTracker {
                 life.beat = Some(beat.clone());
                 life.upstream.get_or_insert(peer);
             }
+            self.believe_places(&beat);
             for (to, link) in &self.links {
                 if *to != peer && link.followed.contains(&sender) {
                     onward.entry(*to).or_default().push((age, beat.clone()));
@@ -262,6 +268,26 @@ impl PresenceTracker {
         for (to, beats) in onward {
             self.send_beats(to, beats);
         }
+    }
+
+    /// A member that says where it is has left where it does not say so.
+    fn believe_places(&mut self, beat: &Beat) {
+        let Some(life) = self.lives.get(&beat.sender) else {
+            return;
+        };
+        for name in &life.rooms {
+            let room = self.rooms.get_mut(name);
+            if let Some(entry) = room.and_then(|room| room.entries.get_mut(&beat.sender)) {
+                entry.left |= beat.places.deny(entry.tag, entry.record.version);
+            }
+        }
+    }
+
+    /// Whether what somebody says of itself on a channel is known to be true no more.
+    fn has_left(&self, record: &PresenceRecord, tag: u64) -> bool {
+        let beat = self.lives.get(&record.sender);
+        let beat = beat.and_then(|life| life.beat.as_ref());
+        record.left || beat.is_some_and(|beat| beat.places.deny(tag, record.version))
     }
 
     /// Whether a beat says something new of somebody who is known.

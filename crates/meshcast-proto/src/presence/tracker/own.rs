@@ -10,7 +10,7 @@ use crate::{
         present::{Opens, Presence, PresenceChange},
         room::{Room, SETTING},
     },
-    wire::{ChannelName, Claim, PresenceRecord, Time},
+    wire::{ChannelName, Claim, PresenceRecord, Time, place_tag},
 };
 
 impl PresenceTracker {
@@ -29,6 +29,9 @@ impl PresenceTracker {
             return;
         }
         if !watching && !self.rooms.contains_key(channel) {
+            if !opens.is_present {
+                self.leave_place(channel);
+            }
             return;
         }
         self.begin_following(channel, &opens, now);
@@ -56,6 +59,13 @@ impl PresenceTracker {
             self.say(channel, true, now);
             self.end_following(channel, now);
         }
+        self.leave_place(channel);
+    }
+
+    /// Signs of life do not say any more that this node is on a channel. It may have stopped to
+    /// follow it meanwhile.
+    fn leave_place(&mut self, channel: &ChannelName) {
+        self.places.remove(&place_tag(self.me.sender(), channel));
     }
 
     /// This node is about to stop: it says so, and nothing more.
@@ -104,6 +114,11 @@ impl PresenceTracker {
             return;
         };
         own.record = Some(record.clone());
+        let tag = place_tag(self.me.sender(), channel);
+        match own.is_present {
+            true => self.places.insert(tag),
+            false => self.places.remove(&tag),
+        };
         let peers: Vec<_> = room.peers.iter().copied().collect();
         let change = self.own_change(channel, before.as_ref());
         if let Some(change) = change {

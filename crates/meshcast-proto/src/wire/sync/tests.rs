@@ -6,7 +6,7 @@ use super::*;
 use crate::wire::{
     ask::{Declined, Finding, Inquiry, Query, Question, Relayed, Reply},
     codec::{HaveBody, HaveChannelBody, HaveLogBody},
-    presence::{Beat, Claim, PresenceRecord},
+    presence::{Beat, Claim, Places, PresenceRecord},
     record::Format,
     time::WallTime,
 };
@@ -124,11 +124,27 @@ fn record() -> impl Strategy<Value = PresenceRecord> {
 fn presence() -> impl Strategy<Value = PresenceMessage> {
     let senders =
         || collection::vec(any_sender(), 0..6).prop_map(|all| distinct(all, |sender| *sender));
-    let beat = (any_sender(), any::<u64>(), duration(), any::<[u8; 32]>());
-    let beat = beat.prop_map(|(sender, at, period, half)| Beat {
+    let places =
+        (any::<u64>(), collection::btree_set(any::<u64>(), 0..5)).prop_map(|(version, tags)| {
+            Places {
+                version,
+                from: tags.first().map_or(0, |first| first / 2),
+                upto: tags.last().map_or(7, |last| last.saturating_add(9)),
+                tags: tags.into_iter().collect(),
+            }
+        });
+    let beat = (
+        any_sender(),
+        any::<u64>(),
+        duration(),
+        places,
+        any::<[u8; 32]>(),
+    );
+    let beat = beat.prop_map(|(sender, at, period, places, half)| Beat {
         sender,
         at: WallTime::from_unix_millis(at),
         period,
+        places,
         signature: std::array::from_fn(|i| half[i % 32]),
     });
     let hash = (channel_name(), any::<u64>());

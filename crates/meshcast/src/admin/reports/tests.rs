@@ -72,6 +72,7 @@ fn snapshot() -> Snapshot {
         channels: vec![ChannelInfo {
             name: "".parse().expect("valid"),
             objects: 1,
+            observers: 1,
             subscribers: vec![id()],
             mesh: vec![],
             senders: vec![SenderInfo {
@@ -228,7 +229,7 @@ fn peers_are_written_as_documented() {
 fn channels_are_written_as_documented() {
     assert_eq!(
         json(schema::ChannelReport::from(&snapshot())),
-        r#"{"schema":"channels/v1","channels":[{"name":"","objects":1,"subscribers":["ID"],"#
+        r#"{"schema":"channels/v1","channels":[{"name":"","objects":1,"observers":1,"subscribers":["ID"],"#
             .to_owned()
             + r#""mesh":[],"senders":[{"name":"iad-1","region":"iad","peer_id":"ID","#
             + r#""highest_seq":7,"delivered_seq":null}],"outbox_bytes":5,"unread_bytes":6,"#

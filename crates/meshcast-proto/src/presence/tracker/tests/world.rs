@@ -537,25 +537,48 @@ impl World {
         })
     }
 
-    /// Everybody who watches sees who is there, as it says it is, and none of them silent.
+    /// Everybody who watches sees who is there, as it says it is, and none of them silent. Nobody
+    /// is seen who is not there.
     #[track_caller]
     pub(super) fn assert_equal(&self) {
         for (n, at, spot) in self.watching() {
-            assert!(spot.seen.values().all(|it| !it.is_silent), "node {n}");
-            let states = spot.states();
-            assert_eq!(states, self.expected(at, n), "node {n}, channel {at}");
+            assert_eq!(self.ghosts(at, spot), [], "node {n}, channel {at}");
+            let expected = self.expected(at, n);
+            let states = spot.heard(&expected);
+            assert_eq!(states, expected, "node {n}, channel {at}");
         }
     }
 
-    /// How many changes each was told of.
+    /// Who is seen on a channel that it does not have open.
+    pub(super) fn ghosts(&self, at: usize, spot: &Spot) -> Vec<Sender> {
+        let there = self
+            .nodes
+            .iter()
+            .filter(|node| node.alive && node.spots[at].open);
+        let there: BTreeSet<_> = there.map(|node| node.sender).collect();
+        let seen = spot.seen.keys().copied();
+        seen.filter(|sender| !there.contains(sender)).collect()
+    }
+
+    /// How many changes each was told of. Who is there and has no way to a node on the channel may
+    /// be heard of by another channel; that this ends is not counted.
     pub(super) fn changes(&self) -> Vec<usize> {
-        let told = |node: &Node| node.spots.iter().map(|spot| spot.changes.len()).sum();
-        self.nodes.iter().map(told).collect()
+        let told = |n: usize, at: usize| {
+            let expected = self.expected(at, n);
+            let counts = |(_, change): &&(Duration, PresenceChange)| {
+                !change.is_gone() || expected.contains_key(&change.presence().member.sender())
+            };
+            let changes = self.nodes[n].spots[at].changes.iter();
+            changes.filter(counts).count()
+        };
+        let told = |n| (0..self.channels()).map(|at| told(n, at)).sum();
+        (0..self.nodes.len()).map(told).collect()
     }
 
     pub(super) fn is_equal(&self) -> bool {
         self.watching().all(|(n, at, spot)| {
-            spot.states() == self.expected(at, n) && spot.seen.values().all(|it| !it.is_silent)
+            let expected = self.expected(at, n);
+            self.ghosts(at, spot).is_empty() && spot.heard(&expected) == expected
         })
     }
 }

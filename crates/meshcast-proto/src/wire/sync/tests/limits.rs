@@ -73,6 +73,60 @@ fn assert_fits(message: &SyncMessage) {
     assert_eq!(SyncMessage::decode(&bytes), Ok(message.clone()));
 }
 
+/// The highest tags there are.
+fn places(tags: usize) -> Places {
+    let lowest = u64::MAX - tags as u64 + 1;
+    Places {
+        version: u64::MAX,
+        from: lowest,
+        upto: u64::MAX,
+        tags: (lowest..=u64::MAX).collect(),
+    }
+}
+
+#[test]
+fn a_sign_of_life_names_tags_in_order_in_its_range_and_not_too_many() {
+    let (full, few) = (places(Places::MAX_TAGS), places(3));
+    let read = |places: Places| {
+        let beat = Beat {
+            sender: far_sender(1),
+            at: WallTime::MAX,
+            period: Duration::ZERO,
+            places,
+            signature: [0xff; 64],
+        };
+        let message = PresenceMessage::Beats(vec![(Duration::ZERO, beat)]);
+        SyncMessage::decode(&encoded(&SyncMessage::Presence(message)))
+    };
+    assert!(read(full).is_ok() && read(few.clone()).is_ok());
+    for places in [
+        places(Places::MAX_TAGS + 1),
+        Places {
+            tags: few.tags.iter().rev().copied().collect(),
+            ..few.clone()
+        },
+        Places {
+            tags: vec![few.from; 2],
+            ..few.clone()
+        },
+        Places {
+            from: few.from + 1,
+            ..few.clone()
+        },
+        Places {
+            upto: few.upto - 1,
+            ..few.clone()
+        },
+        Places {
+            upto: few.from - 1,
+            tags: Vec::new(),
+            ..few
+        },
+    ] {
+        assert!(read(places).is_err());
+    }
+}
+
 #[test]
 fn the_largest_messages_about_presence_fit_a_link() {
     let entries = PresenceMessage::MAX_ENTRIES;
@@ -82,6 +136,7 @@ fn the_largest_messages_about_presence_fit_a_link() {
         sender: far_sender(n),
         at: WallTime::MAX,
         period: Duration::from_millis(u64::MAX),
+        places: places(Places::MAX_TAGS),
         signature: [0xff; 64],
     };
     let beats = (0..PresenceMessage::MAX_BEATS).map(|n| (Duration::from_millis(u64::MAX), beat(n)));

@@ -274,13 +274,19 @@ fn the_bytes_are_those_of_the_file() {
             )])),
         ),
         (
-            "a sign of life from 251 ms ago, the next within 2 s",
+            "a sign of life from 251 ms ago, the next within 2 s, of one on two channels",
             presence(PresenceMessage::Beats(vec![(
                 Duration::from_millis(251),
                 Beat {
                     sender: Sender::new([1; 32]),
                     at: WallTime::from_unix_millis(1_767_225_600_000),
                     period: Duration::from_secs(2),
+                    places: Places {
+                        version: 300,
+                        from: 1,
+                        upto: u64::MAX,
+                        tags: vec![7, 300],
+                    },
                     signature: [2; 64],
                 },
             )])),

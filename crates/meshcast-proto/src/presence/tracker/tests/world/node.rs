@@ -81,10 +81,16 @@ impl Node {
 }
 
 impl Spot {
-    pub(super) fn states(&self) -> BTreeMap<Sender, Option<Bytes>> {
-        let seen = self.seen.iter();
-        seen.map(|(sender, it)| (*sender, it.state.clone()))
-            .collect()
+    /// Those of these who are seen and not silent, with what they say of themselves.
+    pub(super) fn heard(
+        &self,
+        of: &BTreeMap<Sender, Option<Bytes>>,
+    ) -> BTreeMap<Sender, Option<Bytes>> {
+        let heard = |(sender, it): (&Sender, &Presence)| {
+            let wanted = !it.is_silent && of.contains_key(sender);
+            wanted.then(|| (*sender, it.state.clone()))
+        };
+        self.seen.iter().filter_map(heard).collect()
     }
 
     /// A change has to fit what was seen before.
