@@ -44,7 +44,7 @@ pub struct Admission {
 
 impl Admission {
     /// The version of the protocol, everything behind the gate included.
-    pub const VERSION: u16 = 8;
+    pub const VERSION: u16 = 9;
 
     /// The longest message without its length; the longest one in use has about 1060 bytes.
     pub const MAX_LEN: usize = 2046;
@@ -365,10 +365,10 @@ mod tests {
             Err(AdmissionError::Reject(Reason::OtherMesh))
         );
         assert_eq!(
-            meet(&here, &there.with_version(9)),
+            meet(&here, &there.with_version(10)),
             Err(AdmissionError::Reject(Reason::Version {
-                ours: 9,
-                theirs: 8
+                ours: 10,
+                theirs: 9
             }))
         );
     }
@@ -414,9 +414,9 @@ mod tests {
     fn the_messages_are_pinned() {
         let (here, there) = (side(1, 1), side(1, 2));
         assert_eq!(here.accept(), [0, 1, 2]);
-        assert_eq!(here.refusal(Reason::Expired), [0, 4, 3, 0, 8, 5]);
+        assert_eq!(here.refusal(Reason::Expired), [0, 4, 3, 0, 9, 5]);
         let hello = here.hello(there.identity.sender());
-        assert_eq!(hello[2..5], [1, 0, 8]);
+        assert_eq!(hello[2..5], [1, 0, 9]);
         assert_eq!(
             hello.len(),
             2 + 1 + 2 + 32 + here.identity.chain().as_bytes().len()
