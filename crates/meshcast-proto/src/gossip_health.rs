@@ -234,9 +234,9 @@ const WITHHELD: (Duration, u32) = (Duration::from_secs(20), 15);
 /// Nothing is late as long as others forward, so there is no hurry.
 const DETOURED: (Duration, u32) = (Duration::from_secs(30), 20);
 
-/// A peer that is passed over may take this node to be behind elsewhere, and give it nothing for that
-/// time. One that is named again and again, each time after twice as long, and gives nothing either
-/// while this node keeps up, is hardly that: the fourth time it is found, after four minutes.
+/// A peer that is passed over may take this node to be behind elsewhere, and give it nothing for
+/// that time. One that is named again and again, each time after twice as long, and gives nothing
+/// either while this node keeps up, hardly does: the fourth time it is found, after four minutes.
 const PASSED_OVER: (Duration, u32) = (Duration::from_secs(120), 4);
 
 /// Signs closer together count as one: after a pause of this process they all come at once.

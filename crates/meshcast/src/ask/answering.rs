@@ -31,10 +31,10 @@ impl<T: Payload> BroadcastChannel<T> {
     /// the node was spawned, each time in a task of its own: 512 at the same time, which are shared
     /// by the members that bring questions, their own or those of others. One that has its share
     /// has further questions declined as [busy](super::NoAnswerReason::Busy). One that takes longer
-    /// than the asker waits is dropped at its next `.await`: its time is over, its asker has dropped
-    /// the answers, or the connection to it has ended. Until then its question counts for the member
-    /// that it came from, of which 64 are handled at the same time. One that panics, or answers
-    /// more than 64 KiB, or a question that is no `Q`, is told to the asker as
+    /// than the asker waits is dropped at its next `.await`: its time is over, its asker has
+    /// dropped the answers, or the connection to it has ended. Until then its question counts for
+    /// the member that it came from, of which 64 are handled at the same time. One that panics, or
+    /// answers more than 64 KiB, or a question that is no `Q`, is told to the asker as
     /// [failed](super::NoAnswerReason::Failed).
     pub fn on_ask<Q, A, F, Fut>(&self, handler: F) -> Answering<T>
     where

@@ -330,7 +330,7 @@ const MAX_GONE: usize = 4_096;
 
 /// How many connections are let in from a host: as many at once as four full nodes have there, and
 /// then 16 a second. A session with 16,000 channels takes some 10 ms to begin.
-const COMING: Rate = Rate::every(Duration::from_millis(1_000 / 16), 1_024);
+const COMING: Rate = Rate::every(Duration::from_micros(62_500), 1_024);
 
 /// Hosts of which that is remembered, at about 50 bytes; of further ones who came least is
 /// forgotten.
