@@ -210,10 +210,10 @@ fn what_members_are_told_once_more_since_they_answer_late_is_charged_to_them() {
         let before = ALLOCATED.current_usage();
         let late = now + Duration::from_secs(120);
         for (n, openings) in openings.iter().enumerate() {
-            for (channel, opening) in openings {
+            for channel in (0..CHANNELS).map(channel) {
                 let late_answer = SyncMessage::Have(vec![Holdings {
-                    channel: channel.clone(),
-                    answer: answer(*opening),
+                    answer: answer(openings[&channel]),
+                    channel,
                     logs: Vec::new(),
                 }]);
                 say(&mut engine, sender(1, n), late_answer, late);
