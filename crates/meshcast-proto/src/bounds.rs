@@ -12,7 +12,9 @@ mod shared;
 
 pub use bucket::{Rate, TokenBucket};
 pub use budget::{Account, Budget, ENTRY_BYTES, Owner, Payer, Share, Statement};
-pub(crate) use budget::{CLAIM_BYTES, INTEREST_BYTES, LOG_BYTES, MEMORY_BYTES, TOMBSTONE_BYTES};
+pub(crate) use budget::{
+    CLAIM_BYTES, INTEREST_BYTES, LOG_BYTES, MEMORY_BYTES, OPENED_AGAIN_BYTES, TOMBSTONE_BYTES,
+};
 pub(crate) use deadlines::Deadlines;
 pub(crate) use fair::{FairQueue, Waits};
 pub(crate) use shared::SharedRate;

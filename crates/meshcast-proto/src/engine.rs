@@ -18,7 +18,7 @@ use crate::{
     identity::{CLOCK_SKEW, Identity, Member, VerifyError},
     log::{Arrival, History, Insert, Via},
     replication::{Advertiser, Effects, Logs, Posted, ReceivedFrame, Recipients, Serving},
-    wire::{ChannelName, Draft, Frame, Sender, Seq, SeqRange, SyncMessage, Time, WallTime},
+    wire::{ChannelName, Draft, Frame, Sender, SeqRange, SyncMessage, Time, WallTime},
 };
 
 use acks::Acks;
@@ -94,7 +94,7 @@ impl Engine {
                 seed,
             ),
             windows: SendWindows::new(config.history.bytes),
-            channels: Channels::new(config.max_channels),
+            channels: Channels::new(config.max_channels, config.max_closed_names),
             config,
             identity,
             me,
@@ -184,13 +184,20 @@ impl Engine {
         if self.channels.get(channel).is_none() {
             return Err(PostError::NeverOpened);
         }
-        let (next, born) = self.logs.ours(channel).unwrap_or((Seq::FIRST, now));
+        let ours = self.logs.ours(channel);
+        let Counter { next, born } = match ours {
+            Some((next, born)) => Counter { next, born },
+            None => self.channels.beginning(now),
+        };
         let since_first = now.saturating_since(born);
         let frame = Frame::build(&self.identity, channel, next, wall, since_first, draft)?;
         let seqs = frame.seqs();
         self.counters.posted += seqs.len();
         self.counters.frames_posted += 1;
         let mut effects = Effects::default();
+        if ours.is_none() {
+            self.logs.resume_ours(channel, &self.me, (next, born), now);
+        }
         self.logs.post(&frame, &self.me, now, &mut effects);
         self.keep(frame.clone(), Duration::ZERO, Arrival::local(now));
         self.sent(channel, seqs, frame.bytes().len(), now);
@@ -323,13 +330,9 @@ impl Engine {
         self.logs.peers.add(peer, now);
         self.health.handle_up(peer, now);
         let open = self.channels.iter().filter(|(_, channel)| channel.is_open);
-        let peers = &mut self.logs.peers;
-        let opened: Vec<_> = open
-            .map(|(name, channel)| {
-                let opening = peers.ask(peer, name, Duration::ZERO, now);
-                channel.opened(name, opening, now)
-            })
-            .collect();
+        let opening = self.logs.peers.tell(peer, now);
+        let opened = open.map(|(name, channel)| channel.opened(name, opening, now));
+        let opened: Vec<_> = opened.collect();
         let messages = opened
             .chunks(SyncMessage::MAX_CHANNELS)
             .map(|chunk| (peer, SyncMessage::Open(chunk.to_vec())));
@@ -445,6 +448,7 @@ impl Engine {
             advances,
             acked,
             offences,
+            passed_over,
             without_room,
         } = effects;
         // Unless that was just reported for the sender.
@@ -452,6 +456,9 @@ impl Engine {
             if self.reported.without_room.reports(sender, now) {
                 self.outputs.push(Output::NoRoom { channel, member });
             }
+        }
+        for peer in passed_over {
+            self.suspect(peer, Sign::PassedOver, now);
         }
         for (peer, offence) in offences {
             self.outputs.push(Output::Misbehaved { peer, offence });
@@ -534,6 +541,6 @@ mod reported;
 mod since;
 
 #[cfg(test)]
-use crate::wire::{Answer, Frames, Holding, Holdings, Opened, Want};
+use crate::wire::{Answer, Frames, Holding, Holdings, Opened, Seq, Want};
 #[cfg(test)]
 mod tests;

@@ -42,6 +42,9 @@ pub(crate) enum Sign {
     Withheld(Duration),
     /// A frame that the peer posted itself came by gossip from another peer.
     Detoured,
+    /// The peer was to hand on the frames of a sender, and another was named in its place since it
+    /// handed on less than had to be fetched from others.
+    PassedOver,
 }
 
 /// The signs against a connected peer, by kind.
@@ -52,6 +55,7 @@ struct Suspect {
     fetched: Suspicion,
     withheld: Suspicion,
     detoured: Suspicion,
+    passed_over: Suspicion,
     /// It was found mute and is to be disconnected.
     found: bool,
 }
@@ -145,7 +149,7 @@ impl MuteDetector {
     #[cfg(test)]
     pub(crate) fn signs(&self, peer: Sender) -> u32 {
         self.suspects.get(&peer).map_or(0, |it| {
-            it.fetched.count + it.withheld.count + it.detoured.count
+            it.fetched.count + it.withheld.count + it.detoured.count + it.passed_over.count
         })
     }
 
@@ -162,6 +166,7 @@ impl Suspect {
             fetched: Suspicion::default(),
             withheld: Suspicion::default(),
             detoured: Suspicion::default(),
+            passed_over: Suspicion::default(),
             found: false,
         }
     }
@@ -172,9 +177,10 @@ impl Suspect {
             // gossip.
             Sign::Fetched(age) if age > FRESH => self.fetched = Suspicion::default(),
             Sign::Withheld(age) if age > FRESH => self.withheld = Suspicion::default(),
-            Sign::Fetched(_) => self.fetched.mark(now),
-            Sign::Withheld(_) => self.withheld.mark(now),
-            Sign::Detoured => self.detoured.mark(now),
+            Sign::Fetched(_) => self.fetched.mark(STALE, now),
+            Sign::Withheld(_) => self.withheld.mark(STALE, now),
+            Sign::Detoured => self.detoured.mark(STALE, now),
+            Sign::PassedOver => self.passed_over.mark(STALE_PASSED_OVER, now),
         }
     }
 
@@ -182,19 +188,21 @@ impl Suspect {
         self.fetched.lasts(FETCHED)
             || self.withheld.lasts(WITHHELD)
             || self.detoured.lasts(DETOURED)
+            || self.passed_over.lasts(PASSED_OVER)
     }
 
     fn clear(&mut self) {
         let none = Suspicion::default();
-        (self.fetched, self.withheld, self.detoured) = (none, none, none);
+        (self.fetched, self.withheld) = (none, none);
+        (self.detoured, self.passed_over) = (none, none);
     }
 }
 
 impl Suspicion {
-    fn mark(&mut self, now: Time) {
+    fn mark(&mut self, stale: Duration, now: Time) {
         match &mut self.span {
             Some((_, last)) if now.saturating_since(*last) < SPACING => {}
-            Some((_, last)) if now.saturating_since(*last) < STALE => {
+            Some((_, last)) if now.saturating_since(*last) < stale => {
                 *last = now;
                 self.count += 1;
             }
@@ -228,11 +236,18 @@ const WITHHELD: (Duration, u32) = (Duration::from_secs(20), 15);
 /// Nothing is late as long as others forward, so there is no hurry.
 const DETOURED: (Duration, u32) = (Duration::from_secs(30), 20);
 
+/// A peer that is passed over may take this node to be behind elsewhere, and give it nothing for
+/// that time. One that is named again and again, each time after twice as long, and gives nothing
+/// either while this node keeps up, hardly does: the fourth time it is found, after four minutes.
+const PASSED_OVER: (Duration, u32) = (Duration::from_secs(120), 4);
+
 /// Signs closer together count as one: after a pause of this process they all come at once.
 const SPACING: Duration = Duration::from_millis(400);
 
-/// After this long without a sign counting starts anew.
+/// After this long without a sign counting starts anew. A peer is passed over for up to four
+/// minutes each time.
 const STALE: Duration = Duration::from_secs(60);
+const STALE_PASSED_OVER: Duration = Duration::from_secs(300);
 
 /// A frame fetched later than this after it was posted was fetched by a node that is behind. Frames
 /// that a mute link withholds are noticed with the next digest, every 500 ms, and fetched within a

@@ -154,7 +154,7 @@ pub use wire::{
     Answer, AskMessage, Beat, BuildError, ChannelName, ChannelNameError, CodecError, Declined,
     Draft, Finding, Format, Frame, FrameError, FrameId, Frames, Holding, Holdings, Inquiry,
     LabelError, MAX_FRAGMENT_LEN, MemberAddresses, NodeName, Opened, Part, Places, PresenceMessage,
-    PresenceRecord, Question, RECORD_OVERHEAD, Record, RecordError, Region, Relayed, Reply, Sender,
-    SenderPrefix, Seq, SeqRange, SyncMessage, Time, WallTime, Want, buffers, fragment_count,
-    fragments, write_record,
+    PresenceRecord, Question, RECORD_OVERHEAD, Record, RecordError, Region, Relayed, Reply,
+    RollHash, Sender, SenderPrefix, Seq, SeqRange, SyncMessage, Time, WallTime, Want, buffers,
+    fragment_count, fragments, write_record,
 };

@@ -29,8 +29,8 @@ pub(crate) use frame::{Head, Unsigned};
 pub(crate) use id::{LogKey, Short, Subject};
 pub use id::{Sender, SenderPrefix, Seq, SeqRange};
 pub use name::{ChannelName, ChannelNameError, LabelError, NodeName, Region};
-pub use presence::{Beat, Places, PresenceMessage, PresenceRecord};
-pub(crate) use presence::{Claim, beat_hash, place_tag};
+pub use presence::{Beat, Places, PresenceMessage, PresenceRecord, RollHash};
+pub(crate) use presence::{Claim, beat_hash, place_tag, roll_hash};
 pub(crate) use record::Records;
 pub use record::{
     Format, MAX_FRAGMENT_LEN, Part, RECORD_OVERHEAD, Record, RecordError, fragment_count,

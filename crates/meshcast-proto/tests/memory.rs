@@ -171,6 +171,70 @@ fn what_is_charged_is_what_it_takes_within_a_factor_of_two() {
     }
 }
 
+/// Whoever has a valid key comes as many. What each of them was told of the channels here is all
+/// that this node remembers of it.
+#[test]
+fn what_members_were_told_of_the_channels_here_takes_two_bytes_each() {
+    const CHANNELS: usize = 4_096;
+    const IDENTITIES: usize = 255;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut engine, now) = (engine(CHANNELS, Config::default().memory_bytes), Time::ZERO);
+    let before = ALLOCATED.current_usage();
+    for n in 0..IDENTITIES {
+        connect(&mut engine, sender(1, n), now);
+    }
+    // Some were told of each channel when they came, and all of one that was opened later.
+    engine
+        .handle_open(&channel(CHANNELS), Since::Now, now)
+        .expect("few");
+    drain(&mut engine);
+    let (charged, taken) = (engine.budget().used(), more_than(before));
+    println!("{IDENTITIES} × {CHANNELS} channels told: charged {charged}, taken {taken}");
+    // The places double when one more is opened.
+    let most = IDENTITIES * (2 * 2 * CHANNELS + 2 * 1_024);
+    assert!(taken <= most, "{taken}");
+    assert_eq!(charged, 0);
+}
+
+/// Each has it opened once more, so much longer ago.
+#[test]
+fn what_members_are_told_once_more_since_they_answer_late_is_charged_to_them() {
+    const CHANNELS: usize = 4_096;
+    const LIMIT: usize = 32 * 1024 * 1024;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for (identities, limit) in [(1, LIMIT), (30, LIMIT), (30, 2 * 1024 * 1024)] {
+        let (mut engine, now) = (engine(CHANNELS, limit), Time::ZERO);
+        let openings: Vec<_> = (0..identities)
+            .map(|n| connect(&mut engine, sender(1, n), now))
+            .collect();
+        let before = ALLOCATED.current_usage();
+        let late = now + Duration::from_secs(120);
+        for (n, openings) in openings.iter().enumerate() {
+            for channel in (0..CHANNELS).map(channel) {
+                let late_answer = SyncMessage::Have(vec![Holdings {
+                    answer: answer(openings[&channel]),
+                    channel,
+                    logs: Vec::new(),
+                }]);
+                say(&mut engine, sender(1, n), late_answer, late);
+            }
+        }
+        let (charged, taken) = (engine.budget().used(), more_than(before));
+        println!("{identities} × {CHANNELS} told once more: charged {charged}, taken {taken}");
+        assert!(
+            charged <= limit && taken <= 2 * charged,
+            "{taken} of {charged}"
+        );
+        assert!(charged <= 2 * taken, "{charged} of {taken}");
+        assert!(charged > 0);
+        for n in 0..identities {
+            engine.handle_peer_down(sender(1, n), late);
+            drain(&mut engine);
+        }
+        assert_eq!(engine.budget().used(), 0);
+    }
+}
+
 /// A member of the same mesh, by number.
 fn member(n: u8) -> (Identity, Arc<Member>) {
     let key = MeshKey::from_entropy([7; 48]);

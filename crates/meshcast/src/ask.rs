@@ -66,6 +66,7 @@
 // Must not: know the driver, or keep what has to survive the question.
 
 mod answering;
+mod places;
 
 use std::{
     collections::BTreeMap,

@@ -63,9 +63,9 @@ pub enum OpenError {
         /// [`Limits::max_channels`](crate::Limits::max_channels).
         limit: usize,
     },
-    /// This node has posted on as many names in its life as it may: their numbers must not begin
-    /// anew.
-    #[error("{limit} channel names were posted on, which is the limit of a node's life")]
+    /// As many closed names are remembered as may be: those of which the history keeps something,
+    /// and the last numbers of others.
+    #[error("{limit} channel names are open or remembered, which is the limit")]
     TooManyNames {
         /// The limit.
         limit: usize,

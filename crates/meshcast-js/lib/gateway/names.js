@@ -1,6 +1,5 @@
-// How many new names pages may bring into the node. One that was posted on it keeps for as long as
-// it runs, and it has room for a million (`MAX_NAMES`): a page that is let onto `room:*` would use
-// them up for all.
+// How many new names pages may bring into the node. It remembers the last number of 262,144 that
+// were posted on (`max_closed_names`): a page that is let onto `room:*` would push out all others.
 
 /** New names of a client at once, for each channel that it may have open; then one a second. */
 const OF_CLIENT = 4;

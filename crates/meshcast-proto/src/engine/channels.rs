@@ -1,10 +1,14 @@
 //! The channel names this node has used, open and closed.
 //!
-//! A number is never used twice, so the counter of a name that was posted on stays, in 32 bytes.
-//! The rest goes once the history keeps nothing of the channel; until then peers may open the
-//! channel and ask for it.
+//! A number is never used twice, so of a name that was posted on the counter stays. The rest goes
+//! once the history keeps nothing of the channel; until then peers may open the channel and ask for
+//! it. So many counters are remembered; of further ones those that ended first are forgotten, and
+//! whatever is posted from then on on a name that is not known has numbers above all of theirs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use super::OpenError;
 use crate::{
@@ -20,9 +24,17 @@ pub(super) struct Channels {
     /// Closed ones of which something was kept when last looked at, in the order of the next look.
     retiring: VecDeque<ChannelName>,
     /// Those that were posted on, and of which nothing is kept any more.
-    counters: BTreeMap<NameHash, Counter>,
+    counters: BTreeMap<NameHash, Ended>,
+    /// The same, in the order in which they ended.
+    ended: BTreeMap<u64, NameHash>,
+    /// How many ended so far.
+    endings: u64,
+    /// The highest number that was next on a name whose counter was forgotten.
+    forgotten: Option<Seq>,
     /// The limit of names.
     limit: usize,
+    /// How many counters are remembered.
+    max_counters: usize,
 }
 
 /// A channel name this node has used.
@@ -60,16 +72,28 @@ pub(super) struct Counter {
     pub(super) born: Time,
 }
 
+/// A counter that is remembered.
+#[derive(Debug)]
+struct Ended {
+    counter: Counter,
+    /// Its place in [`Channels::ended`].
+    place: u64,
+}
+
 /// Long enough that no two names collide, whoever chooses them.
 type NameHash = [u8; 16];
 
 impl Channels {
-    pub(super) const fn new(limit: usize) -> Self {
+    pub(super) const fn new(limit: usize, max_counters: usize) -> Self {
         Self {
             by_name: BTreeMap::new(),
             retiring: VecDeque::new(),
             counters: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            endings: 0,
+            forgotten: None,
             limit,
+            max_counters,
         }
     }
 
@@ -95,14 +119,10 @@ impl Channels {
             (known.since, known.last) = (since.min(known.since), last.max(known.last));
             return Ok(Opening::Changed);
         }
-        let counter = match self.counters.is_empty() {
-            true => None,
-            false => self.counters.remove(&hash(name)),
-        };
-        let names = self.by_name.len() + self.counters.len();
-        if names >= self.limit && counter.is_none() {
+        if self.by_name.len() >= self.limit {
             return Err(OpenError::TooManyChannels { limit: self.limit });
         }
+        let counter = self.take_counter(name);
         let new = Channel {
             is_open: true,
             opened: now,
@@ -163,9 +183,43 @@ impl Channels {
     /// Forgets a name but for its counter, if it was posted on.
     pub(super) fn forget(&mut self, name: &ChannelName, counter: Option<Counter>) {
         self.by_name.remove(name);
-        if let Some(counter) = counter {
-            self.counters.insert(hash(name), counter);
+        let Some(counter) = counter else { return };
+        self.endings += 1;
+        let (hash, place) = (hash(name), self.endings);
+        self.ended.insert(place, hash);
+        self.counters.insert(hash, Ended { counter, place });
+        if self.counters.len() > self.max_counters
+            && let Some((_, first)) = self.ended.pop_first()
+        {
+            let first = self.counters.remove(&first);
+            let next = first.map(|first| first.counter.next);
+            self.forgotten = self.forgotten.max(next);
         }
+    }
+
+    /// Where a name begins that is posted on and of which no number is known: with the first, or
+    /// above all numbers of names that were forgotten, of which it may be one.
+    pub(super) fn beginning(&self, now: Time) -> Counter {
+        match self.forgotten {
+            None => Counter {
+                next: Seq::FIRST,
+                born: now,
+            },
+            // Longer ago than a listener has it open: it would take all below for missing.
+            Some(next) => Counter {
+                next,
+                born: now - LONG_AGO,
+            },
+        }
+    }
+
+    fn take_counter(&mut self, name: &ChannelName) -> Option<Counter> {
+        if self.counters.is_empty() {
+            return None;
+        }
+        let ended = self.counters.remove(&hash(name))?;
+        self.ended.remove(&ended.place);
+        Some(ended.counter)
     }
 
     pub(super) fn get(&self, name: &ChannelName) -> Option<&Channel> {
@@ -200,6 +254,10 @@ fn hash(name: &ChannelName) -> NameHash {
         .for_each(|(to, from)| *to = *from);
     short
 }
+
+/// When the first number was posted on a name of which that is not known any more. By this a
+/// listener is told how old frames are, to one part in 5,000.
+const LONG_AGO: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 /// The number of looks that may be in vain each time. Each closed name adds one at most, so names
 /// cannot pile up.

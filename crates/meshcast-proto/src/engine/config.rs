@@ -35,10 +35,15 @@ pub struct Config {
     pub hole_timeout: Duration,
     /// The history: 64 MiB and 10 minutes.
     pub history: HistoryLimits,
-    /// The number of channel names that this node may have open or have posted on: numbering must
-    /// go on where it was when a channel is opened again. A closed name on which nothing was posted
-    /// is forgotten; one that was posted on takes some 50 bytes. 262,144.
+    /// The number of channel names that this node may have open, or closed while something of them is
+    /// kept. 262,144.
     pub max_channels: usize,
+    /// Of how many names that were posted on, and of which nothing else is kept, the next number is
+    /// remembered: numbering goes on there when one is opened again. Of further ones those that
+    /// ended first are forgotten, and numbers on names that are not known begin above all of
+    /// theirs: none is used twice. A listener that has heard a forgotten name before takes the
+    /// numbers in between for missing. 262,144, at some 100 bytes.
+    pub max_closed_names: usize,
     /// How many logs (pairs of sender and channel) are followed. At least one is, and one member
     /// gets at most a quarter of the places. The log not heard of for longest is forgotten first,
     /// of those that came by way of the peer that brought most unless that was long ago. The
@@ -78,6 +83,7 @@ impl Default for Config {
                 age: Duration::from_secs(600),
             },
             max_channels: 262_144,
+            max_closed_names: 262_144,
             max_logs: 65_536,
         }
     }

@@ -34,13 +34,11 @@ impl Engine {
         let Some(channel) = self.channels.get(name) else {
             return;
         };
-        let peers = &mut self.logs.peers;
-        let all: Vec<_> = peers.iter().collect();
-        self.outputs.send(all.into_iter().map(|peer| {
-            let opening = peers.ask(peer, name, Duration::ZERO, now);
-            let opened = channel.opened(name, opening, now);
-            (peer, SyncMessage::Open(vec![opened]))
-        }));
+        let opening = self.logs.peers.tell_all(name, now);
+        let opened = channel.opened(name, opening, now);
+        let peers = self.logs.peers.iter();
+        self.outputs
+            .send(peers.map(|peer| (peer, SyncMessage::Open(vec![opened.clone()]))));
     }
 
     /// A repeated announcement to a peer of a channel that is open here, as if it were so much
@@ -53,7 +51,7 @@ impl Engine {
         now: Time,
     ) -> Option<Opened> {
         let channel = self.channels.get(name)?;
-        let opening = self.logs.peers.ask(peer, name, added, now);
+        let opening = self.logs.peers.tell_again(peer, name, added, now)?;
         let mut opened = channel.opened(name, opening, now);
         opened.since = opened.since.saturating_add(added);
         Some(opened)

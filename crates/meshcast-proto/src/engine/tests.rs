@@ -29,6 +29,7 @@ use super::*;
 use crate::fixture;
 use fixture::{FULL, channel, frame, peer, restarted, wholes};
 use listener::{Listener, RETENTION, config};
+use world::World;
 
 use crate::{
     log::{GapReason, SETTLE, UNFINISHED_TIMEOUT},
@@ -433,8 +434,10 @@ fn there_are_no_more_channels_than_allowed() {
     assert_eq!(engine.handle_open(&channel(0), Since::Now, at(0)), refused);
     let later = at(0) + RETENTION + Duration::from_secs(1);
     engine.handle_timeout(later);
-    assert_eq!(engine.handle_open(&channel(0), Since::Now, later), refused);
-    assert_eq!(engine.handle_open(&channel(1), Since::Now, later), Ok(()));
+    // Its number is remembered beside.
+    assert_eq!(engine.handle_open(&channel(0), Since::Now, later), Ok(()));
+    let refused = engine.handle_open(&channel(1), Since::Now, later);
+    assert_eq!(refused, Err(OpenError::TooManyChannels { limit: 1 }));
 }
 
 #[test]
@@ -485,7 +488,7 @@ fn names_that_nobody_uses_are_forgotten_and_their_numbers_are_not() {
         (engine.channels.iter().count(), engine.closed_names()),
         (0, 0)
     );
-    // Posted on: as long as something is kept the channel is known, and its counter for ever.
+    // Posted on: as long as something is kept the channel is known, and then its counter.
     for n in 0..10_000 {
         let now = at(n as u64);
         assert_eq!(engine.handle_open(&name(n), Since::Now, now), Ok(()));
@@ -507,6 +510,75 @@ fn names_that_nobody_uses_are_forgotten_and_their_numbers_are_not() {
         assert_eq!(engine.handle_open(&name(n), Since::Now, later), Ok(()));
         assert_eq!(post(&mut engine, n, later), 2);
     }
+}
+
+/// However many names a service posts on in its life.
+#[test]
+fn of_more_names_than_are_remembered_no_number_is_used_twice_either() {
+    const REMEMBERED: usize = 8;
+    const NAMES: u64 = 24;
+    let me = peer(0);
+    let config = Config {
+        max_closed_names: REMEMBERED,
+        ..config()
+    };
+    let mut engine = Engine::new(config, me.identity.clone(), Arc::clone(&me.member), 0);
+    let name = |n: u64| ChannelName::new(&format!("room-{n}")).expect("valid");
+    let record = section([(Part::Whole, b"x".as_slice())]);
+    let (mut used, mut now) = (BTreeSet::new(), at(0));
+    for round in 0..10 {
+        for n in 0..NAMES {
+            // Each in another order each time, and some more often than others.
+            let n = (n * 7 + round * 5) % NAMES;
+            assert_eq!(engine.handle_open(&name(n), Since::Now, now), Ok(()));
+            for _ in 0..=n % 5 {
+                let seqs = engine.handle_post(&name(n), &record, now, WallTime::MIN);
+                while engine.poll_output().is_some() {}
+                let seq = seqs.expect("it is open").first();
+                assert!(used.insert((n, seq)), "{seq:?} of {n} once more");
+            }
+            engine.handle_close(&name(n));
+            now = now + RETENTION + Duration::from_secs(1);
+            engine.handle_timeout(now);
+            while engine.poll_output().is_some() {}
+            assert!(engine.closed_names() <= REMEMBERED);
+        }
+    }
+    assert!(engine.logs.of(&name(0)).next().is_none());
+}
+
+/// It has the channel open for longer than the poster runs.
+#[test]
+fn a_name_that_does_not_begin_with_the_first_number_is_heard_without_a_gap() {
+    let config = Config {
+        max_closed_names: 0,
+        ..config()
+    };
+    let mut world = World::new(2, &config, 1);
+    world.connect_all();
+    world.run_secs(1);
+    // Another name was posted on, and is forgotten.
+    let (other, now) = (channel(1), world.clock(0));
+    let engine = &mut world.nodes[0].engine;
+    assert_eq!(engine.handle_open(&other, Since::Now, now), Ok(()));
+    while engine.poll_output().is_some() {}
+    for _ in 0..5 {
+        let record = section([(Part::Whole, b"x".as_slice())]);
+        let posted = engine.handle_post(&other, &record, now, WallTime::MIN);
+        assert!(posted.is_ok());
+        while engine.poll_output().is_some() {}
+    }
+    engine.handle_close(&other);
+    world.drain(0);
+    world.run(RETENTION + Duration::from_secs(5));
+    assert_eq!(world.nodes[0].engine.closed_names(), 0);
+    // Numbers of the other, as far as the poster knows.
+    let others = vec![(Duration::ZERO, bytes::Bytes::new()); 5];
+    world.posted.insert(0, others);
+    world.post(0, 3);
+    world.run_secs(10);
+    assert_eq!(world.story(1, 0), [world::Event::Values(range(6, 8))]);
+    world.expect_rest();
 }
 
 #[test]

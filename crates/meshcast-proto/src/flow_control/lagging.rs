@@ -16,8 +16,10 @@ use crate::{
 pub(crate) struct Lagging {
     /// Logs in which a listener was behind when last checked, or that advanced since.
     unsettled: Deadlines<LogKey>,
-    /// Who lags in which log, and how much of it they lack.
-    lags: BTreeMap<LogKey, Vec<(Sender, u64)>>,
+    /// Who lags in which log.
+    lags: BTreeMap<LogKey, Vec<Sender>>,
+    /// How much each of them lacks of which log.
+    lacks: BTreeMap<Sender, BTreeMap<LogKey, u64>>,
     /// That changed since it was last reported.
     changed: bool,
     /// Peers that gossip should skip for it.
@@ -47,12 +49,19 @@ impl Lagging {
             // Always later than now, or whoever takes what is due would never end.
             self.unsettled.by(&key, again.max(now + SPACING));
         }
-        let before = if lagging.is_empty() {
-            self.lags.remove(&key)
-        } else {
-            self.lags.insert(key.clone(), lagging)
-        };
-        self.changed |= before.as_ref() != self.lags.get(&key);
+        for peer in self.lags.remove(&key).unwrap_or_default() {
+            if lagging.iter().all(|(lags, _)| *lags != peer) {
+                self.changed |= self.lacks_no_more(peer, &key);
+            }
+        }
+        for (peer, much) in &lagging {
+            let before = self.lacks.entry(*peer).or_default();
+            self.changed |= before.insert(key.clone(), *much) != Some(*much);
+        }
+        if !lagging.is_empty() {
+            let peers = lagging.into_iter().map(|(peer, _)| peer);
+            self.lags.insert(key, peers.collect());
+        }
     }
 
     /// Which peers gossip should skip from now on (`true`), and which no longer.
@@ -60,16 +69,18 @@ impl Lagging {
         if !std::mem::take(&mut self.changed) {
             return Vec::new();
         }
-        let mut lacks = BTreeMap::<Sender, (u64, u64)>::new();
-        for (peer, lacking) in self.lags.values().flatten() {
-            let (most, all) = lacks.entry(*peer).or_default();
-            (*most, *all) = ((*lacking).max(*most), lacking.saturating_add(*all));
-        }
-        let is_much = |(most, all): (u64, u64)| most >= LACKS_OF_ONE || all >= LACKS_OF_ALL;
-        let skipped = lacks
-            .into_iter()
-            .filter(|(peer, lacks)| is_much(*lacks) || self.skipped.contains(peer));
-        let skipped = skipped.map(|(peer, _)| peer).collect();
+        let is_much = |lacks: &BTreeMap<LogKey, u64>| {
+            let most = lacks.values().max().copied().unwrap_or(0);
+            let all = lacks
+                .values()
+                .fold(0, |all: u64, of| all.saturating_add(*of));
+            most >= LACKS_OF_ONE || all >= LACKS_OF_ALL
+        };
+        let skipped = self
+            .lacks
+            .iter()
+            .filter(|(peer, lacks)| self.skipped.contains(peer) || is_much(lacks));
+        let skipped = skipped.map(|(peer, _)| *peer).collect();
         let before = std::mem::replace(&mut self.skipped, skipped);
         let no_longer = before.difference(&self.skipped).map(|peer| (*peer, false));
         let newly = self.skipped.difference(&before).map(|peer| (*peer, true));
@@ -78,11 +89,27 @@ impl Lagging {
 
     /// A peer is gone. Returns whether gossip should have skipped it.
     pub(crate) fn forget(&mut self, peer: Sender) -> bool {
-        self.lags.retain(|_, peers| {
-            peers.retain(|(lagging, _)| *lagging != peer);
-            !peers.is_empty()
-        });
+        for key in self.lacks.remove(&peer).unwrap_or_default().into_keys() {
+            if let Some(peers) = self.lags.get_mut(&key) {
+                peers.retain(|lagging| *lagging != peer);
+                if peers.is_empty() {
+                    self.lags.remove(&key);
+                }
+            }
+        }
         self.skipped.remove(&peer)
+    }
+
+    /// A peer lags in a log no more. `true` if it did.
+    fn lacks_no_more(&mut self, peer: Sender, key: &LogKey) -> bool {
+        let Some(lacks) = self.lacks.get_mut(&peer) else {
+            return false;
+        };
+        let did = lacks.remove(key).is_some();
+        if lacks.is_empty() {
+            self.lacks.remove(&peer);
+        }
+        did
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
@@ -133,6 +160,6 @@ mod tests {
         assert_eq!(lagging.take_changes(), [(peer, true)]);
         assert!(lagging.forget(peer));
         assert!(!lagging.forget(peer));
-        assert!(lagging.lags.is_empty());
+        assert!(lagging.lags.is_empty() && lagging.lacks.is_empty());
     }
 }

@@ -87,3 +87,43 @@ impl Tombstones {
 /// The number of forgotten logs that are remembered, at about 300 bytes each: as many as are
 /// followed by default, so that they reach about as far back.
 pub(crate) const MAX_TOMBSTONES: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::fixture::channel;
+
+    fn at(secs: u64) -> Time {
+        Time::from_start(Duration::from_secs(secs))
+    }
+
+    #[test]
+    fn a_member_that_has_its_share_makes_room_itself_however_much_others_brought() {
+        const PLACES: u8 = 8;
+        let mut tombstones = Tombstones {
+            entries: BTreeMap::new(),
+            lru: Lru::new(PLACES.into(), Duration::from_secs(600)),
+            forgot: None,
+            budget: Budget::default(),
+        };
+        let key = |n: u8| (channel(0), Sender::new([n; 32]));
+        let owner = |n: u8| Owner {
+            // The first two are of one member, which comes by way of another peer.
+            subject: [if n < 2 { 0 } else { n }; 32],
+            by: Sender::new([if n < 2 { 100 } else { 200 }; 32]),
+        };
+        for n in 0..PLACES {
+            let (owner, tier) = (owner(n), Tier::Proven(at(n.into())));
+            let next = Seq::FIRST;
+            tombstones.remember(&key(n), Tombstone { next, owner, tier });
+        }
+        let by = Sender::new([100; 32]);
+        assert!(tombstones.make_room(owner(0), by, |_| false, at(100)));
+        let left: Vec<_> = (0..PLACES)
+            .filter(|n| tombstones.entries.contains_key(&key(*n)))
+            .collect();
+        assert_eq!(left, [1, 2, 3, 4, 5, 6, 7]);
+    }
+}

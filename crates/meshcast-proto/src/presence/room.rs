@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     time::Duration,
 };
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use super::life::Status;
 use crate::{
     bounds::{Account, Rate, TokenBucket},
-    wire::{PresenceRecord, Sender, Time, WallTime},
+    wire::{PresenceRecord, RollHash, Sender, Time, WallTime, roll_hash},
 };
 
 /// What is known of a channel.
@@ -83,18 +84,25 @@ impl Room {
         own.or_else(|| offered.map(|entry| &entry.record))
     }
 
-    /// A hash of what is offered; 0 for nothing.
-    pub(crate) fn hash(&self, now: Time) -> u64 {
-        // A sum, so that the order does not matter.
-        let hash = |record: &PresenceRecord| {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(record.sender.key());
-            hasher.update(&record.version.to_le_bytes());
-            let hash = hasher.finalize();
-            let first = hash.as_bytes().first_chunk::<8>();
-            first.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    /// A hash of what is offered.
+    pub(crate) fn hash(&self, now: Time) -> RollHash {
+        roll_hash(self.roll(now))
+    }
+
+    /// Which version of whose record others are told of, in the order of keys.
+    pub(crate) fn roll(&self, now: Time) -> impl Iterator<Item = (Sender, u64)> {
+        let own = self.own.record.as_ref();
+        // Nobody has an entry of itself.
+        let me = own.map_or(Sender::new([0; 32]), |own| own.sender);
+        let entries = |range: (Bound<Sender>, Bound<Sender>)| {
+            let entries = self.entries.range::<Sender, _>(range);
+            let offered = entries.filter(move |(_, entry)| entry.is_offered(now));
+            offered.map(|(_, entry)| &entry.record)
         };
-        self.offered(now).map(hash).fold(0, u64::wrapping_add)
+        let below = entries((Bound::Unbounded, Bound::Excluded(me)));
+        let above = entries((Bound::Included(me), Bound::Unbounded));
+        let records = below.chain(own).chain(above);
+        records.map(|record| (record.sender, record.version))
     }
 
     /// Which version of somebody's record is known.

@@ -19,7 +19,7 @@ use super::{
     room::{Room, UNWATCHED},
 };
 use crate::{
-    bounds::Budget,
+    bounds::{Budget, Payer},
     conduct::Offence,
     identity::{Identity, Member, Trust},
     wire::{
@@ -100,7 +100,9 @@ impl PresenceTracker {
 
     /// A member connected: there is a link that delivers messages in order.
     pub fn handle_peer_up(&mut self, peer: Sender, now: Time) {
-        self.links.insert(peer, Link::new(now));
+        if let Some(before) = self.links.insert(peer, Link::new(now)) {
+            self.release_followed(peer, &before);
+        }
         self.handle_change_of(peer, now);
     }
 
@@ -109,6 +111,7 @@ impl PresenceTracker {
         let Some(link) = self.links.remove(&peer) else {
             return;
         };
+        self.release_followed(peer, &link);
         for room in self.rooms.values_mut() {
             room.peers.remove(&peer);
         }
@@ -123,6 +126,12 @@ impl PresenceTracker {
             }
             self.follow(sender, now);
         }
+    }
+
+    /// The signs of life that a peer asked for are handed to it no more.
+    fn release_followed(&self, peer: Sender, link: &Link) {
+        let charged = link.followed.len() * following::FOLLOWED;
+        self.budget.release(Payer::from(peer), charged);
     }
 
     /// When something was last heard of a connected member.

@@ -31,6 +31,7 @@ use crate::{
 
 use self::{
     ask_queue::{AskQueue, Class, Turn},
+    by_peer::{ByPeer, LogId},
     changes::Changes,
     refusals::Refusals,
 };
@@ -46,6 +47,8 @@ pub(crate) struct Logs {
     /// The number of the last request.
     requests: u64,
     logs: BTreeMap<LogKey, LogEntry>,
+    /// Who has to do with which.
+    by_peer: ByPeer,
     /// When which log wants to be advanced although nothing came.
     deadlines: Deadlines<LogKey>,
     /// Logs that want to ask somebody who may not be asked for more at the moment.
@@ -61,7 +64,7 @@ pub(crate) struct Logs {
     pub(crate) budget: Budget,
     pub(crate) refused: RefusedCounts,
     refusals: Refusals,
-    /// Logs that were looked at because a peer closed a channel.
+    /// Logs that were looked at because a peer closed a channel or went.
     #[cfg(test)]
     pub(crate) looked_at: usize,
 }
@@ -85,6 +88,7 @@ pub(crate) struct LogsLimits {
 /// A log, and what is noted of it.
 #[derive(Debug)]
 struct LogEntry {
+    id: LogId,
     /// By itself: in a tree of such large entries a third would be room for more of them.
     replica: Box<Replica>,
     /// Who is charged for it; nobody for a log of ours.
@@ -130,6 +134,8 @@ pub(crate) struct Effects {
     pub(crate) acked: Vec<Acked>,
     /// What peers did that no honest one does.
     pub(crate) offences: BTreeSet<(Sender, Offence)>,
+    /// Peers that hand on too little, so that others are named in their place.
+    pub(crate) passed_over: Vec<Sender>,
     /// Logs of which a frame came and that found no room, with who posts them.
     pub(crate) without_room: Vec<(LogKey, Arc<Member>)>,
 }
@@ -186,6 +192,7 @@ impl Logs {
             hedged: 0,
             changes: Changes::default(),
             logs: BTreeMap::new(),
+            by_peer: ByPeer::default(),
             deadlines: Deadlines::default(),
             lru: Lru::new(limits.max_logs, replay),
             quota: Quota::default(),
@@ -300,10 +307,12 @@ impl Logs {
             }
             let replica = &mut entry.replica;
             let posted = fresh.iter().map(|(_, posted)| *posted);
-            if replica.fetched(key.1, peer, posted, now)
-                && replica.update_route(self.me, key, &self.peers, now)
-            {
-                out.advances.route_changed.insert(key.clone());
+            let upstream = replica.upstream;
+            if replica.fetched(key.1, peer, posted, now) {
+                out.passed_over.extend(upstream);
+                if replica.update_route(self.me, key, &self.peers, now) {
+                    out.advances.route_changed.insert(key.clone());
+                }
             }
         }
         self.advance(key, now, out);
@@ -312,7 +321,8 @@ impl Logs {
         fresh
     }
 
-    /// A peer asks for what is not kept here. `true` if it is fetched for it now.
+    /// A peer asks for what is not kept here. `true` if it is fetched for it now. That it asks is
+    /// remembered, so it is charged like what it tells.
     pub(crate) fn relay(
         &mut self,
         peer: Sender,
@@ -321,8 +331,17 @@ impl Logs {
         now: Time,
         out: &mut Effects,
     ) -> bool {
-        let entry = self.logs.get_mut(key);
-        let relays = entry.is_some_and(|entry| entry.replica.relay(peer, seqs, now));
+        let Some(log) = self.logs.get(key).map(|entry| entry.id) else {
+            return false;
+        };
+        if !self.by_peer.is_involved(peer, log) && !self.charge_claim(peer) {
+            return false;
+        }
+        self.by_peer.involve(peer, log);
+        let relays = self.logs.get_mut(key).is_some_and(|entry| {
+            entry.replica.askers.insert(peer);
+            entry.replica.relay(peer, seqs, now)
+        });
         if relays {
             self.advance(key, now, out);
         }
@@ -378,16 +397,26 @@ impl Logs {
     /// A peer is gone: what it had nobody has from it.
     pub(crate) fn handle_peer_down(&mut self, peer: Sender, now: Time, out: &mut Effects) {
         self.peers.remove(peer);
-        let (mut missed, mut claims): (Vec<LogKey>, _) = (Vec::new(), 0);
-        for (key, LogEntry { replica, .. }) in &mut self.logs {
+        let (involved, keys) = self.by_peer.take(peer);
+        self.budget
+            .release(Payer::from(peer), involved * CLAIM_BYTES);
+        let mut missed = Vec::new();
+        for key in &keys {
+            #[cfg(test)]
+            {
+                self.looked_at += 1;
+            }
+            let Some(LogEntry { replica, .. }) = self.logs.get_mut(key) else {
+                continue;
+            };
             if replica.fetch.holders().gate(peer).is_some() {
                 out.advances.acks_changed.insert(key.clone());
             }
-            claims += usize::from(replica.fetch.holders().contains(peer));
+            replica.askers.remove(&peer);
             let gone = replica.fetch.handle_gone(peer);
-            // Reports of others on it count from now on.
+            // What others say of it counts from now on.
             if gone || key.1 == peer || replica.is_reported_by_nobody() {
-                missed.push(key.clone());
+                missed.push(key);
             }
             if replica.upstream == Some(peer)
                 && replica.update_route(self.me, key, &self.peers, now)
@@ -395,9 +424,8 @@ impl Logs {
                 out.advances.route_changed.insert(key.clone());
             }
         }
-        self.budget.release(Payer::from(peer), claims * CLAIM_BYTES);
-        for key in &missed {
-            // There is nothing to know of a log that nobody present has ever heard of.
+        for key in missed {
+            // Of what nobody who is there has ever heard of there is nothing to know.
             if self.get(key).is_some_and(Replica::is_reported_by_nobody) {
                 self.remove(key);
             } else {
@@ -507,8 +535,9 @@ impl Logs {
 }
 
 impl LogEntry {
-    fn new(replica: Replica, charged: Option<Charged>, change: u64) -> Self {
+    fn new(id: LogId, replica: Replica, charged: Option<Charged>, change: u64) -> Self {
         Self {
+            id,
             replica: Box::new(replica),
             charged,
             turn: None,
@@ -559,6 +588,7 @@ fn keys_of<T>(map: &BTreeMap<LogKey, T>, channel: &ChannelName) -> Vec<LogKey> {
 
 mod advancing;
 mod ask_queue;
+mod by_peer;
 mod changes;
 mod holdings;
 mod listeners;

@@ -3,18 +3,19 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    bounds::{Budget, INTEREST_BYTES, Payer},
+    bounds::{Budget, INTEREST_BYTES, OPENED_AGAIN_BYTES, Payer},
     wire::{Answer, ChannelName, Opened, Sender, Time},
 };
 
 use lateness::Lateness;
+use told::{Answers, OpenHere, ReceivedFrame, State, Told};
 
 /// Who is connected.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     peers: BTreeMap<Sender, PeerEntry>,
-    /// The id of the last opening that anybody was told.
-    openings: u64,
+    /// The channels that are open here.
+    here: OpenHere,
     budget: Budget,
 }
 
@@ -25,7 +26,10 @@ struct PeerEntry {
     heard: Time,
     /// When it last brought anything by gossip.
     brought: Time,
-    channels: BTreeMap<ChannelName, Interest>,
+    /// What it has open.
+    open: BTreeMap<ChannelName, Wanted>,
+    /// How far it has answered what is open here.
+    answers: Answers,
     /// Requests to it that it has not answered.
     requests: usize,
     lateness: Lateness,
@@ -36,36 +40,11 @@ struct PeerEntry {
 pub(crate) struct Interest {
     /// It has it open and wants to hear of what was posted from then on.
     pub(crate) open: Option<Wanted>,
-    /// Its answer to it being open here.
-    answer: AnswerState,
+    /// It has told all that it has of it.
+    has_told: bool,
     /// The last that it said it has of a log of the channel found no room: of some it is not known
     /// any more what it has, nor that it gets them by way of this node.
     pub(crate) is_unknown: bool,
-}
-
-/// The progress of a peer's answer that a channel is open here.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum AnswerState {
-    /// It was not told so.
-    #[default]
-    NotAsked,
-    /// It was, and nothing of its answer came.
-    Awaited(Opening),
-    /// A part of its answer to this opening came.
-    Partly { opening: u64 },
-    /// It has told all it has, and tells what changes.
-    Complete,
-}
-
-/// A peer was told that a channel is open here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Opening {
-    id: u64,
-    at: Time,
-    /// So much was added to the time since when it is open, for the way. An answer for which that
-    /// was too little has it opened once more, with more added: each takes 200 ms longer than the
-    /// last, so that who makes answers slower and slower is soon asked seldom.
-    added: Duration,
 }
 
 /// From where on a peer wants to hear.
@@ -101,8 +80,8 @@ pub(crate) enum Have {
 
 impl Interest {
     /// Whether it has told all it has of the channel.
-    pub(crate) fn has_told(&self) -> bool {
-        self.answer == AnswerState::Complete
+    pub(crate) const fn has_told(&self) -> bool {
+        self.has_told
     }
 }
 
@@ -111,7 +90,7 @@ impl Peers {
     pub(crate) fn new(budget: Budget) -> Self {
         Self {
             peers: BTreeMap::new(),
-            openings: 0,
+            here: OpenHere::default(),
             budget,
         }
     }
@@ -120,7 +99,8 @@ impl Peers {
         self.peers.entry(peer).or_insert_with(|| PeerEntry {
             heard: now,
             brought: now,
-            channels: BTreeMap::new(),
+            open: BTreeMap::new(),
+            answers: Answers::default(),
             requests: 0,
             lateness: Lateness::default(),
         });
@@ -147,17 +127,17 @@ impl Peers {
     /// A first claim of a peer on a log of a channel that is open here is remembered, or there is
     /// no room for it.
     pub(crate) fn note(&mut self, peer: Sender, channel: &ChannelName, is_remembered: bool) {
-        let interest = self.peers.get_mut(&peer);
-        if let Some(interest) = interest.and_then(|peer| peer.channels.get_mut(channel)) {
-            interest.is_unknown = !is_remembered;
+        let entry = self.peers.get_mut(&peer);
+        if let Some((entry, told)) = entry.zip(self.here.get(channel)) {
+            entry.answers.heard_mut(told).is_unknown = !is_remembered;
         }
     }
 
     /// Whether there was no room for what a peer said it has of a channel.
     pub(crate) fn is_unknown(&self, peer: Sender, channel: &ChannelName) -> bool {
-        let interest = self.peers.get(&peer);
-        let interest = interest.and_then(|peer| peer.channels.get(channel));
-        interest.is_some_and(|interest| interest.is_unknown)
+        let told = self.here.get(channel);
+        let peer = self.peers.get(&peer);
+        peer.is_some_and(|peer| peer.answers.heard(told).is_unknown)
     }
 
     /// When a peer last gave a sign of life, by gossip or otherwise.
@@ -170,9 +150,7 @@ impl Peers {
         let Some(entry) = self.peers.remove(&peer) else {
             return;
         };
-        let open = entry.channels.iter();
-        let open = open.filter(|(_, interest)| interest.open.is_some());
-        let charged = open.map(|(channel, _)| cost(channel)).sum();
+        let charged = entry.charged();
         self.budget.release(Payer::from(peer), charged);
     }
 
@@ -190,16 +168,12 @@ impl Peers {
         let Some(entry) = self.peers.get_mut(&peer) else {
             return false;
         };
-        if entry.channels.len() >= MAX_CHANNELS && !entry.channels.contains_key(&opened.channel) {
+        let is_open = entry.open.contains_key(&opened.channel);
+        if !is_open && entry.open.len() >= MAX_CHANNELS {
             return false;
         }
-        let interest = entry.channels.get(&opened.channel);
-        let is_open = interest.is_some_and(|interest| interest.open.is_some());
-        if !is_open
-            && !self
-                .budget
-                .try_charge(Payer::from(peer), cost(&opened.channel))
-        {
+        let charged = cost(&opened.channel);
+        if !is_open && !self.budget.try_charge(Payer::from(peer), charged) {
             return false;
         }
         let wanted = Wanted {
@@ -208,48 +182,64 @@ impl Peers {
             opening: opened.opening,
             came: now,
         };
-        entry
-            .channels
-            .entry(opened.channel.clone())
-            .or_default()
-            .open = Some(wanted);
+        entry.open.insert(opened.channel.clone(), wanted);
         true
     }
 
     /// A peer closed a channel. `false` if it had not opened it.
     pub(crate) fn close(&mut self, peer: Sender, channel: &ChannelName) -> bool {
-        let mut was_open = false;
-        if let Some(entry) = self.peers.get_mut(&peer) {
-            entry.change(channel, |interest| {
-                was_open = interest.open.take().is_some()
-            });
-        }
+        let entry = self.peers.get_mut(&peer);
+        let was_open = entry.is_some_and(|entry| entry.open.remove(channel).is_some());
         if was_open {
             self.budget.release(Payer::from(peer), cost(channel));
         }
         was_open
     }
 
-    /// A peer is told that a channel is open here: what it said of that before counts no
-    /// longer. `added` is what is added to the time since when it is open. Returns the id that its
-    /// answer repeats.
-    pub(crate) fn ask(
+    /// A peer is told of all channels that are open here: what it said of them before counts no
+    /// longer. Returns the id that its answers repeat.
+    pub(crate) fn tell(&mut self, peer: Sender, now: Time) -> u64 {
+        let opening = self.here.new_opening(Duration::ZERO, now);
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            let before = std::mem::take(&mut entry.answers);
+            let charged = before.again() * OPENED_AGAIN_BYTES;
+            self.budget.release(Payer::from(peer), charged);
+            entry.answers.begin(&self.here, opening);
+        }
+        opening.id
+    }
+
+    /// All peers are told that a channel is open here: what they said of that before counts no
+    /// longer. Returns the id that their answers repeat.
+    pub(crate) fn tell_all(&mut self, channel: &ChannelName, now: Time) -> u64 {
+        let told = self.here.open(channel, now);
+        for (peer, entry) in &mut self.peers {
+            entry.answers.await_answer(told);
+            if entry.answers.end_again(told) {
+                self.budget.release(Payer::from(*peer), OPENED_AGAIN_BYTES);
+            }
+        }
+        told.opening()
+    }
+
+    /// A peer is told once more that a channel is open here, with so much added to the time since
+    /// when it is. Returns the id that its answer repeats; nothing if there is no room to remember
+    /// it, and then the peer counts as one that does not answer.
+    pub(crate) fn tell_again(
         &mut self,
         peer: Sender,
         channel: &ChannelName,
         added: Duration,
         now: Time,
-    ) -> u64 {
-        self.openings += 1;
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.channels.entry(channel.clone()).or_default().answer =
-                AnswerState::Awaited(Opening {
-                    id: self.openings,
-                    at: now,
-                    added,
-                });
-        }
-        self.openings
+    ) -> Option<u64> {
+        let (entry, told) = self.peers.get_mut(&peer).zip(self.here.get(channel))?;
+        let has_room = entry.answers.is_again(told)
+            || self
+                .budget
+                .try_charge(Payer::from(peer), OPENED_AGAIN_BYTES);
+        let opening = has_room.then(|| self.here.new_opening(added, now))?;
+        entry.answers.tell_again(told, opening);
+        Some(opening.id)
     }
 
     /// The standing of a peer's report on a channel that is open here.
@@ -260,28 +250,29 @@ impl Peers {
         answer: Option<Answer>,
         now: Time,
     ) -> Have {
-        let interest = self.peers.get_mut(&peer);
-        let Some(interest) = interest.and_then(|peer| peer.channels.get_mut(channel)) else {
+        let entry = self.peers.get_mut(&peer);
+        let Some((entry, told)) = entry.zip(self.here.get(channel)) else {
             return Have::Outdated;
         };
-        let answer = match (interest.answer, answer) {
-            (AnswerState::Complete, _) => return Have::Counts,
-            (AnswerState::Awaited(opening), Some(answer)) if answer.opening == opening.id => {
+        let opening = entry.answers.opening(told);
+        let answers = answer.filter(|answer| answer.opening == opening.id);
+        let heard = entry.answers.heard_mut(told);
+        let answer = match (heard.state, answers) {
+            (State::Complete, _) => return Have::Counts,
+            (State::Awaited, Some(answer)) => {
                 let way = now.saturating_since(opening.at).saturating_sub(answer.held);
                 if way > TRAVEL + opening.added {
                     return Have::TooLate { way };
                 }
                 answer
             }
-            (AnswerState::Partly { opening }, Some(answer)) if answer.opening == opening => answer,
+            (State::Partly, Some(answer)) => answer,
             // It comes behind the first part of the answer, so it was said after the opening.
-            (AnswerState::Partly { .. }, None) => return Have::Counts,
+            (State::Partly, None) if answer.is_none() => return Have::Counts,
             _ => return Have::Outdated,
         };
         if answer.more {
-            interest.answer = AnswerState::Partly {
-                opening: answer.opening,
-            };
+            heard.state = State::Partly;
             Have::Counts
         } else {
             Have::CompletesAnswer
@@ -290,23 +281,31 @@ impl Peers {
 
     /// A peer has told all that it has of a channel that is open here.
     pub(crate) fn has_answered(&mut self, peer: Sender, channel: &ChannelName) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.channels.entry(channel.clone()).or_default().answer = AnswerState::Complete;
+        let told = *self.here.ensure(channel);
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.answers.heard_mut(told).state = State::Complete;
+            if entry.answers.end_again(told) {
+                self.budget.release(Payer::from(peer), OPENED_AGAIN_BYTES);
+            }
         }
     }
 
     /// A channel was closed here: what was said of it counts no longer.
     pub(crate) fn untell(&mut self, channel: &ChannelName) {
-        for peer in self.peers.values_mut() {
-            peer.change(channel, |interest| {
-                (interest.answer, interest.is_unknown) = (AnswerState::NotAsked, false);
-            });
+        let Some(told) = self.here.close(channel) else {
+            return;
+        };
+        for (peer, entry) in &mut self.peers {
+            *entry.answers.heard_mut(told) = ReceivedFrame::default();
+            if entry.answers.end_again(told) {
+                self.budget.release(Payer::from(*peer), OPENED_AGAIN_BYTES);
+            }
         }
     }
 
     /// From where on a peer wants to hear, if it has the channel open.
     pub(crate) fn wanted(&self, peer: Sender, channel: &ChannelName) -> Option<Wanted> {
-        self.peers.get(&peer)?.channels.get(channel)?.open
+        self.peers.get(&peer)?.open.get(channel).copied()
     }
 
     /// The count of openings of a channel by a peer; 0 if it has not.
@@ -322,12 +321,8 @@ impl Peers {
 
     /// The channels that a peer has open.
     pub(crate) fn opened_by(&self, peer: Sender) -> impl Iterator<Item = &ChannelName> {
-        let channels = self
-            .peers
-            .get(&peer)
-            .into_iter()
-            .flat_map(|peer| &peer.channels);
-        channels.filter_map(|(name, interest)| interest.open.map(|_| name))
+        let peer = self.peers.get(&peer).into_iter();
+        peer.flat_map(|peer| peer.open.keys())
     }
 
     /// All peers, and what they said of a channel.
@@ -335,10 +330,9 @@ impl Peers {
         &self,
         channel: &ChannelName,
     ) -> impl Iterator<Item = (Sender, Interest)> {
-        let interest = |peer: &PeerEntry| peer.channels.get(channel).copied().unwrap_or_default();
-        self.peers
-            .iter()
-            .map(move |(id, peer)| (*id, interest(peer)))
+        let told = self.here.get(channel);
+        let peers = self.peers.iter();
+        peers.map(move |(id, peer)| (*id, peer.interest(channel, told)))
     }
 
     /// Whether all have told what they have of a channel.
@@ -355,12 +349,12 @@ impl Peers {
 
     /// Whether anybody has said nothing at all since it was told that a channel is open here.
     pub(crate) fn is_any_silent(&self, channel: &ChannelName) -> bool {
+        let Some(told) = self.here.get(channel) else {
+            return false;
+        };
         self.peers.values().any(|peer| {
-            let interest = peer.channels.get(channel);
-            interest.is_some_and(|interest| match interest.answer {
-                AnswerState::Awaited(opening) => peer.heard <= opening.at,
-                _ => false,
-            })
+            let is_awaited = peer.answers.heard(Some(told)).state == State::Awaited;
+            is_awaited && peer.heard <= peer.answers.opening(told).at
         })
     }
 
@@ -418,27 +412,22 @@ impl Peers {
         }
     }
 
-    /// The charges of peers for what they have open.
+    /// What peers are charged with for what they have open, and what they were told once more.
     #[cfg(test)]
     pub(crate) fn charged(&self) -> usize {
-        let open = self.peers.values().flat_map(|peer| &peer.channels);
-        let open = open.filter(|(_, interest)| interest.open.is_some());
-        open.map(|(channel, _)| cost(channel)).sum()
+        self.peers.values().map(PeerEntry::charged).sum()
     }
 
     /// The opening of a channel that a peer has not answered, or 0.
     #[cfg(test)]
     pub(crate) fn unanswered(&self, peer: Sender, channel: &ChannelName) -> u64 {
-        let interest = self
-            .peers
-            .get(&peer)
-            .and_then(|peer| peer.channels.get(channel));
-        match interest.map(|interest| interest.answer) {
-            Some(
-                AnswerState::Awaited(Opening { id: opening, .. }) | AnswerState::Partly { opening },
-            ) => opening,
-            Some(AnswerState::NotAsked | AnswerState::Complete) | None => 0,
-        }
+        let entry = self.peers.get(&peer).zip(self.here.get(channel));
+        entry.map_or(0, |(peer, told)| {
+            match peer.answers.heard(Some(told)).state {
+                State::Awaited | State::Partly => peer.answers.opening(told).id,
+                State::NotAsked | State::Complete => 0,
+            }
+        })
     }
 
     /// How many requests to whom are under way.
@@ -452,14 +441,19 @@ impl Peers {
 }
 
 impl PeerEntry {
-    /// Changes what it has said of a channel, and forgets the channel if nothing is left of that.
-    fn change(&mut self, channel: &ChannelName, change: impl FnOnce(&mut Interest)) {
-        if let Some(interest) = self.channels.get_mut(channel) {
-            change(interest);
-            if interest.open.is_none() && interest.answer == AnswerState::NotAsked {
-                self.channels.remove(channel);
-            }
+    fn interest(&self, channel: &ChannelName, told: Option<Told>) -> Interest {
+        let ReceivedFrame { state, is_unknown } = self.answers.heard(told);
+        Interest {
+            open: self.open.get(channel).copied(),
+            has_told: state == State::Complete,
+            is_unknown,
         }
+    }
+
+    /// What it is charged with.
+    fn charged(&self) -> usize {
+        let open: usize = self.open.keys().map(cost).sum();
+        open + self.answers.again() * OPENED_AGAIN_BYTES
     }
 }
 
@@ -483,6 +477,7 @@ const MAX_CHANNELS: usize = 16_384;
 const TRAVEL: Duration = Duration::from_millis(200);
 
 mod lateness;
+mod told;
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,7 @@
 //! One log as this node takes part in it: the [log](Log) itself, what peers say of it, what is
 //! fetched of it, and who hears of it through this node.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::{
     flow_control::Checkpoints,
@@ -30,6 +29,8 @@ pub(crate) struct Replica {
     /// how far this node is for the sender to know.
     pub(crate) upstream: Option<Sender>,
     pub(crate) upstreams: Upstreams,
+    /// Peers that asked for what is not kept here, since they came.
+    pub(crate) askers: BTreeSet<Sender>,
     /// How many links away the sender is; 0 only for a log of ours.
     pub(crate) hops: u8,
     /// Its position when readers in this process fell behind: the sender is not told of more.
@@ -64,6 +65,7 @@ impl Replica {
             checkpoints: Checkpoints::default(),
             upstream: None,
             upstreams: Upstreams::default(),
+            askers: BTreeSet::new(),
             hops: Holding::FAR,
             held: None,
             origin: Origin::default(),

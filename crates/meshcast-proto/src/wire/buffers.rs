@@ -234,11 +234,7 @@ mod tests {
         };
         for n in 0..100 {
             let gone = kept.give_back(Vec::with_capacity(LONG + n));
-            assert_eq!(
-                gone.len(),
-                usize::from(n >= KEPT / LONG - 1 && n > 14),
-                "{n}"
-            );
+            assert_eq!(gone.len(), usize::from(n >= KEPT / LONG - 1), "{n}");
         }
         assert!(kept.bytes <= KEPT && kept.bytes > KEPT - 2 * LONG);
         assert_eq!(

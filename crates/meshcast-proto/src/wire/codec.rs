@@ -249,7 +249,7 @@ pub(crate) enum PresenceBody<'a> {
     Links([u8; 16]),
     Records(Vec<&'a [u8]>),
     Beats(Vec<(u64, BeatBody)>),
-    Hashes(Vec<(&'a str, u64)>),
+    Hashes(Vec<(&'a str, [u8; 16])>),
     Roll(&'a str, Vec<([u8; 32], u64)>),
     Fetch(&'a str, Vec<[u8; 32]>),
     Follow(Vec<[u8; 32]>),

@@ -26,7 +26,7 @@ pub enum PresenceMessage {
     Beats(Vec<(Duration, Beat)>),
     /// A hash of all that the speaker has of each channel. A peer that has something else answers
     /// with a [`Self::Roll`].
-    Hashes(Vec<(ChannelName, u64)>),
+    Hashes(Vec<(ChannelName, RollHash)>),
     /// Which version of whose record the speaker has. Answered with the records that it lacks, and
     /// a [`Self::Fetch`] for those that the listener lacks.
     Roll(ChannelName, Vec<(Sender, u64)>),
@@ -39,12 +39,18 @@ pub enum PresenceMessage {
     Unfollow(Vec<Sender>),
 }
 
+/// A hash of which records of a channel there are, and in which version.
+///
+/// Members are made up by the thousand, with keys and versions that suit. So it is a hash of the
+/// whole list in order, for which nobody finds two lists: a sum of hashes is not.
+pub type RollHash = [u8; 16];
+
 impl PresenceMessage {
     /// How many entries one message may have: all members present on a channel. 4,096 lines of a
     /// roll take 170 KiB.
     pub const MAX_ENTRIES: usize = 4_096;
 
-    /// How many channels one message compares. 512 of the longest names make 138 KiB.
+    /// How many channels one message compares. 512 of the longest names make 140 KiB.
     pub const MAX_HASHES: usize = 512;
 
     /// How many bytes of records one message carries; one record always fits.
@@ -388,4 +394,41 @@ pub(crate) fn beat_hash(
         .update(&millis(period).to_le_bytes());
     places.hash_into(&mut hasher);
     hasher.finalize()
+}
+
+/// The hash of a roll: which version of whose record there is, in the order of keys. That of an
+/// empty one is all zeros.
+pub(crate) fn roll_hash(roll: impl Iterator<Item = (Sender, u64)>) -> RollHash {
+    let mut hasher = blake3::Hasher::new_derive_key("meshcast v1 presence roll");
+    for (sender, version) in roll {
+        hasher.update(sender.key());
+        hasher.update(&version.to_le_bytes());
+    }
+    let mut hash = RollHash::default();
+    if hasher.count() > 0 {
+        hasher.finalize_xof().fill(&mut hash);
+    }
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Versions of eight members for which the sum of the first 8 bytes of the BLAKE3 of each (key,
+    /// version) is 0: found in a second, and so would be those for any other sum.
+    const VERSIONS: [u64; 8] = [21_323, 64_398, 7_448, 61_235, 49_346, 8_882, 7_454, 10_005];
+
+    #[test]
+    fn members_that_are_made_up_for_it_change_the_hash_of_who_is_present() {
+        let made_up = (1..).zip(VERSIONS);
+        let made_up = made_up.map(|(n, version)| (Sender::new([n; 32]), version));
+        let honest = (Sender::new([9; 32]), 1);
+        let of = |roll: &[(Sender, u64)]| roll_hash(roll.iter().copied());
+        let made_up: Vec<_> = made_up.collect();
+        let with = [&made_up[..], &[honest]].concat();
+        assert_ne!(of(&made_up), of(&[]));
+        assert_ne!(of(&with), of(&[honest]));
+        assert_eq!(of(&[]), RollHash::default());
+    }
 }

@@ -6,10 +6,13 @@ use futures::{
     FutureExt,
     future::{self, Either},
 };
-use meshcast_proto::{AskMessage, Asks, Declined, Reply};
-use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
+use meshcast_proto::{AskMessage, Declined, Reply};
+use tokio::{runtime::Handle, time::timeout};
 
-use super::FromMember;
+use super::{
+    FromMember,
+    places::{PLACES, Places},
+};
 use crate::channel::{BroadcastChannel, Incoming, Payload, decode_bytes, encode};
 
 /// Keeps answering questions; dropping it ends that. It keeps the channel object open.
@@ -25,12 +28,13 @@ impl<T: Payload> BroadcastChannel<T> {
     ///
     /// In a process one handler answers for a channel name: a later one takes the place of an
     /// earlier. It is called on the Tokio runtime on which this is called, or else on that on which
-    /// the node was spawned, each time in a task of its own: 512 at the same time, and further
-    /// questions are declined as [busy](super::NoAnswerReason::Busy). One that takes longer than
-    /// the asker waits is dropped at its next `.await`: its time is over, its asker has dropped the
-    /// answers, or the connection to it has ended. Until then its question counts for the member
-    /// that it came from, of which 64 are handled at the same time. One that panics, or answers
-    /// more than 64 KiB, or a question that is no `Q`, is told to the asker as
+    /// the node was spawned, each time in a task of its own: 512 at the same time, which are shared
+    /// by the members that bring questions, their own or those of others. One that has its share
+    /// has further questions declined as [busy](super::NoAnswerReason::Busy). One that takes longer
+    /// than the asker waits is dropped at its next `.await`: its time is over, its asker has
+    /// dropped the answers, or the connection to it has ended. Until then its question counts for
+    /// the member that it came from, of which 64 are handled at the same time. One that panics, or
+    /// answers more than 64 KiB, or a question that is no `Q`, is told to the asker as
     /// [failed](super::NoAnswerReason::Failed).
     pub fn on_ask<Q, A, F, Fut>(&self, handler: F) -> Answering<T>
     where
@@ -41,15 +45,16 @@ impl<T: Payload> BroadcastChannel<T> {
     {
         let hub = Arc::clone(self.hub());
         let runtime = Handle::try_current().unwrap_or_else(|_| hub.common().runtime().clone());
-        let (handler, places) = (Arc::new(handler), Arc::new(Semaphore::new(AT_ONCE)));
+        let (handler, places) = (Arc::new(handler), Places::new(PLACES));
         let answer = move |incoming: Incoming| {
             let Incoming {
                 member,
                 question,
+                by,
                 replier,
                 withdrawn,
             } = incoming;
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            let Some(place) = places.take(by) else {
                 return replier.reply(Reply::Declined(Declined::Busy));
             };
             let (handler, hub) = (Arc::clone(&handler), Arc::clone(&hub));
@@ -100,7 +105,3 @@ impl<T: Payload> fmt::Debug for Answering<T> {
             .finish()
     }
 }
-
-/// The number of questions on a channel that are handled at the same time: all that may come over
-/// others, and four times what one member may ask itself, so that neither keeps the other waiting.
-const AT_ONCE: usize = Asks::MAX_RELAYED + 4 * Asks::MAX_ASKED;

@@ -63,6 +63,8 @@ impl Drop for Charge {
 pub(crate) struct Incoming {
     pub(crate) member: Arc<Member>,
     pub(crate) question: Question,
+    /// The peer that brings it, and whether that asks it itself.
+    pub(crate) by: (Sender, bool),
     pub(crate) replier: Replier,
     pub(crate) withdrawn: Withdrawn,
 }

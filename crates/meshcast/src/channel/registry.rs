@@ -219,6 +219,9 @@ impl Inner {
     }
 }
 
-/// Names that a node may post on in its life, at about 50 bytes each once they are closed. Those
-/// that were only listened to do not count.
+/// Names that are open, or closed and still remembered: while the history keeps something of them,
+/// and those whose last number is. Of the latter there are at most
+/// [`max_closed_names`](meshcast_proto::Config::max_closed_names), so however many names a node
+/// posts on in its life, it does not get here by that. Those that were only listened to do not
+/// count.
 pub(crate) const MAX_NAMES: usize = 1_048_576;

@@ -314,6 +314,7 @@ impl Driver {
         (answerer.answer)(Incoming {
             member,
             question,
+            by: (payer, payer == asker),
             replier: Replier::new(
                 move |reply| hub.reply_to_member(reply),
                 asker,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use libp2p::{Multiaddr, PeerId};
-use meshcast_proto::{Member, Reason, Time};
+use meshcast_proto::{Member, Rate, Reason, Time, TokenBucket};
 
 use super::door::{host_of, range_of};
 use crate::clock::Clock;
@@ -40,6 +40,8 @@ struct Table {
     entries: HashMap<PeerId, AdmittedMember>,
     /// Those who were inside lately.
     gone: HashMap<PeerId, LeftMember>,
+    /// How often peers came from each host lately.
+    came: HashMap<IpAddr, TokenBucket>,
     /// Addresses of seeds that are being dialled, each as often as it is.
     seeds: HashMap<Multiaddr, usize>,
 }
@@ -157,6 +159,9 @@ impl Table {
         room: usize,
         now: Time,
     ) -> Result<(), Reason> {
+        if !self.may_come(caller, now) {
+            return Err(Reason::Full);
+        }
         if let Some(known) = self.entries.get_mut(&peer) {
             // Also as a seed it comes back when it is gone.
             if known.makes_way {
@@ -187,6 +192,29 @@ impl Table {
         };
         self.entries.insert(peer, entry);
         Ok(())
+    }
+
+    /// Whether another connection of a caller may be let in. Each begins a session, in which it is
+    /// told of all that is open here: whoever comes and goes in a loop, and as another each time,
+    /// comes from a host.
+    fn may_come(&mut self, caller: Caller, now: Time) -> bool {
+        // Programs of this machine have other means to take its time.
+        let ip = caller
+            .ip
+            .filter(|ip| !caller.is_seed && !ip.to_canonical().is_loopback());
+        let Some(host) = ip.map(host_of) else {
+            return true;
+        };
+        if self.came.len() >= MAX_HOSTS && !self.came.contains_key(&host) {
+            self.came.retain(|_, came| !came.is_full(now));
+            if self.came.len() >= MAX_HOSTS {
+                let least = self.came.iter().min_by_key(|(_, came)| came.due(COMING));
+                let least = least.map(|(host, _)| *host);
+                least.map(|host| self.came.remove(&host));
+            }
+        }
+        let came = self.came.entry(host).or_default();
+        came.try_take(COMING, now)
     }
 
     /// Makes room for one that counts as inside since then, or for a seed.
@@ -300,6 +328,14 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 /// forgotten first. As many as there may be members.
 const MAX_GONE: usize = 4_096;
 
+/// The rate of connections that are let in from a host: as many at once as four full nodes have
+/// there, and then 16 a second. A session with 16,000 channels takes some 10 ms to begin.
+const COMING: Rate = Rate::every(Duration::from_micros(62_500), 1_024);
+
+/// Hosts of which that is remembered, at about 50 bytes; of further ones the host that came least is
+/// forgotten.
+const MAX_HOSTS: usize = 4_096;
+
 /// The number of members inside that may be on their way out for others.
 const MAX_LEAVING: usize = 16;
 
@@ -411,6 +447,32 @@ mod tests {
         let crowd = inside.table.entries.values().filter(ip);
         assert_eq!(crowd.count(), 232, "nobody else made way");
         assert!(!inside.comes_from([192, 0, 2, 1], 41), "it has most");
+    }
+
+    #[test]
+    fn who_comes_and_goes_in_a_loop_as_another_each_time_is_let_in_at_a_rate() {
+        let mut inside = Inside::new(8);
+        let coming = |inside: &mut Inside, ip: [u8; 4], second: u64| {
+            let entered = (0..3_000).filter(|_| {
+                let entered = inside.comes_from(ip, second);
+                let all: Vec<_> = inside.table.entries.keys().copied().collect();
+                all.iter()
+                    .for_each(|peer| inside.table.leave(*peer, at(second)));
+                entered
+            });
+            entered.count()
+        };
+        assert_eq!(coming(&mut inside, [192, 0, 2, 1], 0), 1_024);
+        assert_eq!(coming(&mut inside, [192, 0, 2, 1], 10), 160);
+        assert_eq!(coming(&mut inside, [192, 0, 2, 2], 10), 1_024, "another");
+        assert_eq!(coming(&mut inside, [127, 0, 0, 1], 10), 3_000, "this one");
+        // It does not keep its own out for longer.
+        assert!(inside.comes_from([192, 0, 2, 1], 11));
+        for n in 0..2 * MAX_HOSTS {
+            let [.., high, low] = n.to_be_bytes();
+            inside.comes_from([10, 0, high, low], 12);
+        }
+        assert!(inside.table.came.len() <= MAX_HOSTS);
     }
 
     #[test]

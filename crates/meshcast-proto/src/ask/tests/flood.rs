@@ -12,6 +12,7 @@ use crate::{
 
 mod attacks;
 mod lost;
+mod room;
 
 const MOST: usize = 24;
 

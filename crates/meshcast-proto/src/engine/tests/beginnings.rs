@@ -516,7 +516,8 @@ fn a_frame_that_is_too_old_is_told_with_its_sender_and_how_old_it_is() {
     let have = SyncMessage::Have(vec![Holdings {
         channel: channel(0),
         answer: Some(Answer {
-            opening: 1,
+            // The first was of the channel, before anybody was there.
+            opening: 2,
             held: Duration::ZERO,
             more: false,
         }),

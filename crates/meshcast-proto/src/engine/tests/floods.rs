@@ -3,10 +3,14 @@
 use super::{
     super::*,
     at,
-    fixture::{PEERS, channel, peer},
+    fixture::{PEERS, channel, peer, wholes},
+    range,
     world::{ANSWERS, answer_openings},
 };
-use crate::conduct::Offence;
+use crate::{
+    bounds::{CLAIM_BYTES, Payer},
+    conduct::Offence,
+};
 
 /// A node with one channel open that a hostile peer is connected to.
 struct Victim {
@@ -276,6 +280,77 @@ fn who_opens_a_channel_again_does_not_make_each_log_of_it_be_looked_at() {
         many < 50 * few,
         "{many:?} where it takes {few:?} with few logs"
     );
+}
+
+/// It holds a valid key, and makes up as many boot keys as it likes.
+#[test]
+fn who_comes_and_goes_in_a_loop_has_no_more_logs_looked_at_than_it_told_of() {
+    const LOGS: usize = 16_384;
+    const TIMES: usize = 100;
+    let mut victim = Victim::new();
+    victim.connect(0);
+    for first in (0..LOGS).step_by(SyncMessage::MAX_LOGS) {
+        victim.say(0, invented(first..first + SyncMessage::MAX_LOGS));
+    }
+    for tells in [0, 3] {
+        let looked_at = victim.engine.logs.looked_at;
+        for _ in 0..TIMES {
+            victim.connect(1);
+            victim.say(1, open());
+            victim.say(1, invented(0..tells));
+            victim.engine.handle_peer_down(sender(1), victim.now);
+            victim.drain();
+        }
+        let looked_at = victim.engine.logs.looked_at - looked_at;
+        assert_eq!(looked_at, TIMES * tells, "what it said is looked at");
+    }
+    victim.engine.logs.audit();
+    // All of what the other told is gone with it.
+    victim.engine.handle_peer_down(sender(0), victim.now);
+    victim.drain();
+    assert!(!victim.engine.logs.has(&channel(0)));
+    assert_eq!(victim.engine.budget().used(), 0);
+}
+
+/// What is not kept here, and from before this node began, is fetched for it if it can be.
+#[test]
+fn who_asks_for_what_is_not_kept_is_charged_for_each_log_until_it_goes() {
+    const LOGS: usize = 1_000;
+    let mut victim = Victim::new();
+    let began = 10;
+    let payer = Payer::from(sender(1));
+    for n in 0..LOGS {
+        let on = ChannelName::new(&format!("channel {n}")).expect("short");
+        let opened = victim.engine.handle_open(&on, Since::Now, victim.now);
+        opened.expect("few");
+        victim.drain();
+        let frame = wholes(peer(2), &on, began, 1);
+        let member = &peer(2).member;
+        victim
+            .engine
+            .handle_frame(frame.sender(), frame, member, victim.now, WallTime::MIN);
+        victim.drain();
+    }
+    victim.run(Duration::from_secs(10));
+    victim.connect(1);
+    let used = |victim: &Victim| victim.engine.budget().statement(payer).used;
+    assert_eq!(used(&victim), 0);
+    for n in 0..LOGS {
+        let want = Want {
+            channel: ChannelName::new(&format!("channel {n}")).expect("short"),
+            sender: sender(2),
+            seqs: range(1, began - 1),
+            request: 1,
+        };
+        victim.say(1, SyncMessage::Want(want));
+        victim.run(Duration::from_millis(10));
+    }
+    assert!(used(&victim) >= LOGS * CLAIM_BYTES, "{}", used(&victim));
+    victim.engine.logs.audit();
+    victim.engine.handle_peer_down(sender(1), victim.now);
+    victim.drain();
+    victim.engine.logs.audit();
+    assert_eq!(used(&victim), 0);
 }
 
 #[test]

@@ -253,6 +253,28 @@ fn a_link_is_kept_whose_peer_was_passed_over_and_brings_nothing() {
     world.expect_everything();
 }
 
+/// Another takes its place each time, and hands everything on.
+#[test]
+fn a_link_whose_peer_is_passed_over_again_and_again_and_brings_nothing_is_found() {
+    let mut world = linked(4, [(0, 1), (0, 2), (1, 3), (2, 3)]);
+    delays(&mut world, (0, 3), 20, Duration::from_millis(50));
+    let first = upstream(&world, 3);
+    world.mute = BTreeSet::from([(first, 3)]);
+    let began = world.now;
+    for _ in 0..3_000 {
+        world.post(0, 1);
+        world.run(Duration::from_millis(100));
+    }
+    let [(found, at)] = world.nodes[3].muted[..] else {
+        panic!("{:?}", world.nodes[3].muted);
+    };
+    assert_eq!(found, first);
+    let after = (at - began).as_secs();
+    assert!((120..300).contains(&after), "after {after} s");
+    world.run_secs(2);
+    world.expect_everything();
+}
+
 /// Its own link to the sender is mute, and it hands on what it fetches.
 #[test]
 fn a_demoted_upstream_that_gets_everything_late_itself_is_not_found_mute() {

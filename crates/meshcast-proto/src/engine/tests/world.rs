@@ -54,7 +54,7 @@ pub(super) struct World {
     count: u64,
     chance: Jitter,
     /// By sender, and when.
-    posted: BTreeMap<usize, Vec<(Duration, Bytes)>>,
+    pub(super) posted: BTreeMap<usize, Vec<(Duration, Bytes)>>,
     /// What is genuine.
     signed: BTreeSet<Bytes>,
     /// How many sync messages were sent.

@@ -6,6 +6,7 @@ use super::{
     super::{link::Link, present::Opens},
     COMPARE_AFTER, ChannelName, Duration, PresenceMessage, PresenceTracker, Sender, Time,
 };
+use crate::wire::RollHash;
 
 impl PresenceTracker {
     /// A hash of this node and its peers.
@@ -117,7 +118,7 @@ impl PresenceTracker {
     pub(super) fn handle_hashes(
         &mut self,
         peer: Sender,
-        hashes: Vec<(ChannelName, u64)>,
+        hashes: Vec<(ChannelName, RollHash)>,
         opens: impl Fn(&ChannelName) -> Option<Opens>,
         now: Time,
     ) {
@@ -128,7 +129,7 @@ impl PresenceTracker {
         for (channel, hash) in hashes {
             let rolls = match self.rooms.get(&channel) {
                 Some(room) => room.hash(now) != hash,
-                None => hash != 0 && opens(&channel).is_some(),
+                None => hash != RollHash::default() && opens(&channel).is_some(),
             };
             if rolls {
                 let roll = self.roll(&channel, now);
@@ -140,8 +141,7 @@ impl PresenceTracker {
     /// Which version of whose record others are told of.
     fn roll(&self, channel: &ChannelName, now: Time) -> Vec<(Sender, u64)> {
         let room = self.rooms.get(channel).into_iter();
-        let records = room.flat_map(|room| room.offered(now));
-        let entries = records.map(|record| (record.sender, record.version));
+        let entries = room.flat_map(|room| room.roll(now));
         entries.take(PresenceMessage::MAX_ENTRIES).collect()
     }
 

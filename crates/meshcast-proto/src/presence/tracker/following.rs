@@ -4,6 +4,7 @@ use super::{
     super::life::{BEAT, BEAT_PER_MEMBER, MAX_BEAT, Status},
     BTreeSet, Beat, Duration, PresenceMessage, PresenceTracker, Sender, Time, WallTime,
 };
+use crate::bounds::Payer;
 use crate::wire::Places;
 
 impl PresenceTracker {
@@ -40,7 +41,9 @@ impl PresenceTracker {
     /// Needs nothing of somebody any more.
     pub(super) fn unfollow(&mut self, sender: Sender, _: Time) {
         let following = self.links.iter_mut().filter_map(|(peer, link)| {
-            link.followed.remove(&sender);
+            if link.followed.remove(&sender) {
+                self.budget.release(Payer::from(*peer), FOLLOWED);
+            }
             link.following.remove(&sender).then_some(*peer)
         });
         let peers: Vec<_> = following.collect();
@@ -85,6 +88,7 @@ impl PresenceTracker {
         now: Time,
         wall: WallTime,
     ) {
+        let account = self.budget.account(Payer::from(peer));
         let mut beats = Vec::new();
         for sender in senders {
             let is_me = sender == self.me.sender();
@@ -95,7 +99,12 @@ impl PresenceTracker {
             if sender == peer || !is_me && known.is_none() {
                 continue;
             }
-            let is_new = link.followed.insert(sender);
+            let is_new = !link.followed.contains(&sender);
+            if is_new && !account.try_charge(FOLLOWED) {
+                self.counters.presence_refused += 1;
+                continue;
+            }
+            link.followed.insert(sender);
             if is_me {
                 if is_new {
                     beats.push((Duration::ZERO, self.fresh_beat(now, wall)));
@@ -117,6 +126,7 @@ impl PresenceTracker {
         for sender in senders {
             let link = self.links.get_mut(&peer);
             if link.is_some_and(|link| link.followed.remove(&sender)) {
+                self.budget.release(Payer::from(peer), FOLLOWED);
                 self.follow(sender, now);
             }
         }
@@ -206,6 +216,9 @@ impl PresenceTracker {
         }
     }
 }
+
+/// What a peer is charged with for each whose signs of life it is to be handed.
+pub(super) const FOLLOWED: usize = 64;
 
 /// By how many peers somebody is sought of whom nothing is heard.
 const SOUGHT: usize = 16;

@@ -651,11 +651,10 @@ fn whose_word_on_another_channel_found_no_room_is_waited_for_on_this_one() {
         let mut scene = Scene::new(&[1, 2]);
         scene.has(1, 9, 12);
         scene.listens(2);
-        scene.peers.ask(who(2), &on, Duration::ZERO, at(0));
         scene.peers.has_answered(who(2), &on);
         scene.peers.note(who(2), &on, false);
         // A message on a third channel takes nothing back.
-        scene.peers.ask(who(2), &channel(2), Duration::ZERO, at(0));
+        scene.peers.tell_all(&channel(2), at(0));
         scene.peers.note(who(2), &channel(2), true);
         let (waited, step) = scene.next(range(3, 5));
         assert_eq!(step, Step::GiveUp(range(3, 5)));

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use super::*;
 use crate::{
@@ -97,7 +97,7 @@ fn a_peer_whose_report_found_no_room_gets_a_copy_unless_it_needs_none() {
     for n in 2..30 {
         peers.add(peer(n), Time::ZERO);
         for on in [0, 1].map(channel) {
-            peers.ask(peer(n), &on, Duration::ZERO, Time::ZERO);
+            peers.tell_all(&on, Time::ZERO);
             let is_refused = (n < 20) == (on == channel(0));
             peers.note(peer(n), &on, !is_refused);
         }

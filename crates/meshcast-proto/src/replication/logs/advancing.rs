@@ -2,7 +2,7 @@
 
 use super::{Batch, Charged, Class, Effects, LogEntry, Logs, ReceivedFrame, subject};
 use crate::{
-    bounds::{self, CLAIM_BYTES, LOG_BYTES, Payer},
+    bounds::{self, LOG_BYTES, Payer},
     identity::Member,
     log::{Capacity, Insert, Log, Owner, SETTLE, Tier, Tombstone},
     replication::{
@@ -42,7 +42,7 @@ impl Logs {
                     if let Some(tombstone) = tombstone {
                         self.tombstones.remember(key, tombstone);
                     }
-                    self.refusals.refused(key, subject(&member), now);
+                    self.refusals.refused(key, subject(&member), owner.by, now);
                     out.without_room.push((key.clone(), member));
                     return Insert::NoRoom;
                 }
@@ -55,7 +55,7 @@ impl Logs {
             Some(Some(charged)) if !charged.tier.is_proven() => {
                 self.introduce(&member);
                 if !self.prove(key, owner, now, out) {
-                    self.refusals.refused(key, subject(&member), now);
+                    self.refusals.refused(key, subject(&member), owner.by, now);
                     out.without_room.push((key.clone(), member));
                     return Insert::NoRoom;
                 }
@@ -130,7 +130,8 @@ impl Logs {
         let charged = Charged { owner, tier };
         self.lru.add(owner, tier, key);
         let change = self.changes.add(key);
-        let entry = LogEntry::new(Replica::new(log), Some(charged), change);
+        let id = self.by_peer.begin(key);
+        let entry = LogEntry::new(id, Replica::new(log), Some(charged), change);
         self.logs.insert(key.clone(), entry);
     }
 
@@ -362,9 +363,12 @@ impl Logs {
             let payer = Payer::Member(subject);
             self.budget.release(payer, LOG_BYTES + entry.held);
         }
+        self.by_peer.end(entry.id);
         let holders = entry.replica.fetch.holders();
         let claims = holders.listeners().map(|(peer, _)| peer);
-        claims.for_each(|peer| self.budget.release(Payer::from(peer), CLAIM_BYTES));
+        for peer in claims.chain(entry.replica.askers.iter().copied()) {
+            self.release_claim(peer, entry.id);
+        }
         self.deadlines.set(key, None);
         Some(entry)
     }

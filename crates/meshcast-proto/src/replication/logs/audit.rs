@@ -54,12 +54,17 @@ impl Logs {
         }
         assert_eq!(self.changes.count(), self.logs.len());
         assert_eq!(waiting, self.ask_queue.len());
-        let claims = self.logs.values();
-        let claims: usize = claims
-            .map(|entry| entry.replica.fetch.holders().listeners().count())
-            .sum();
+        let mut involved = BTreeSet::new();
+        for LogEntry { id, replica, .. } in self.logs.values() {
+            let told = replica.fetch.holders().listeners().map(|(peer, _)| peer);
+            let peers = told.chain(replica.askers.iter().copied());
+            involved.extend(peers.map(|peer| (peer, *id)));
+        }
+        assert_eq!(involved, self.by_peer.all_involved());
+        let ids = self.logs.iter().map(|(key, entry)| (entry.id, key.clone()));
+        assert_eq!((ids.collect(), self.logs.len()), self.by_peer.all());
         let charged = tiers.len() * LOG_BYTES
-            + claims * CLAIM_BYTES
+            + involved.len() * CLAIM_BYTES
             + self.tombstones.entries.len() * TOMBSTONE_BYTES
             + self.quota.total()
             + self.peers.charged();

@@ -1,6 +1,6 @@
 //! Claims of peers to have something of logs.
 
-use super::{Acked, Effects, LogEntry, Logs, of_channel};
+use super::{Acked, Effects, LogEntry, LogId, Logs, of_channel};
 use crate::{
     bounds::{CLAIM_BYTES, LOG_BYTES, Payer},
     conduct::Offence,
@@ -45,7 +45,9 @@ impl Logs {
             replica.is_none_or(|replica| !replica.fetch.holders().contains(peer)),
         );
         if is_news {
-            let has_room = self.charge_claim(peer);
+            let log = self.logs.get(&key).map(|entry| entry.id);
+            let is_charged = log.is_some_and(|log| self.by_peer.is_involved(peer, log));
+            let has_room = is_charged || self.charge_claim(peer);
             self.peers.note(peer, channel, has_room);
             if !has_room {
                 self.refuse(peer, out);
@@ -58,7 +60,7 @@ impl Logs {
                 by: peer,
             };
             if !self.charge_log(owner, Tier::Reported(now), now, out) {
-                self.release_claim(peer);
+                self.budget.release(Payer::from(peer), CLAIM_BYTES);
                 self.peers.note(peer, channel, false);
                 self.refuse(peer, out);
                 return;
@@ -71,9 +73,10 @@ impl Logs {
             };
             self.follow(&key, owner, log, Tier::Reported(now));
         }
-        let Some(LogEntry { replica, .. }) = self.logs.get_mut(&key) else {
+        let Some(LogEntry { id, replica, .. }) = self.logs.get_mut(&key) else {
             return;
         };
+        self.by_peer.involve(peer, *id);
         replica.hear_beginning(peer, holding, &self.peers, now);
         let gate = |replica: &Replica| {
             let gate = replica.fetch.holders().gate(peer);
@@ -159,17 +162,19 @@ impl Logs {
         settling.iter().for_each(|key| self.advance(key, now, out));
     }
 
-    /// Charges a peer with one more claim to have something of a log; `false` if it may make no
-    /// more.
-    pub(crate) fn charge_claim(&mut self, peer: Sender) -> bool {
+    /// Charges a peer with one more log that it has to do with; `false` if there is no room.
+    pub(super) fn charge_claim(&mut self, peer: Sender) -> bool {
         let has_room = self.budget.try_charge(Payer::from(peer), CLAIM_BYTES);
         self.refused.claims += u64::from(!has_room);
         has_room
     }
 
-    /// Gives back what a claim was [charged](Self::charge_claim) with.
-    pub(crate) fn release_claim(&self, peer: Sender) {
-        self.budget.release(Payer::from(peer), CLAIM_BYTES);
+    /// A peer has nothing to do with a log any more, for which it was
+    /// [charged](Self::charge_claim).
+    pub(super) fn release_claim(&mut self, peer: Sender, log: LogId) {
+        if self.by_peer.release(peer, log) {
+            self.budget.release(Payer::from(peer), CLAIM_BYTES);
+        }
     }
 
     /// A peer found no room.

@@ -11,11 +11,13 @@ impl Logs {
     /// longer, until it tells how far it is.
     pub(crate) fn unlisten(&mut self, peer: Sender, channel: &ChannelName, out: &mut Effects) {
         let key = self.key_of_ours(channel);
-        if let Some(LogEntry { replica, .. }) = self.logs.get_mut(&key)
-            && replica.fetch.holders().contains(peer)
+        if let Some(LogEntry { id, replica, .. }) = self.logs.get_mut(&key)
+            && self.by_peer.is_involved(peer, *id)
         {
+            let log = *id;
+            replica.askers.remove(&peer);
             replica.fetch.handle_gone(peer);
-            self.release_claim(peer);
+            self.release_claim(peer, log);
             out.advances.acks_changed.insert(key);
         }
     }

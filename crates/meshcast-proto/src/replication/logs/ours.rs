@@ -19,7 +19,7 @@ impl Logs {
         Some((replica.log.reorder().next()?, replica.origin.heard()?))
     }
 
-    /// This node posts a frame: on a channel it has not posted on before, its log begins.
+    /// This node posts a frame, on a channel on which its log has [begun](Self::resume_ours).
     pub(crate) fn post(
         &mut self,
         frame: &Frame,
@@ -28,9 +28,6 @@ impl Logs {
         out: &mut Effects,
     ) {
         let key = self.key_of_ours(frame.channel());
-        if !self.logs.contains_key(&key) {
-            self.resume_ours(frame.channel(), member, (Seq::FIRST, now), now);
-        }
         if let Some(LogEntry { replica, .. }) = self.logs.get_mut(&key) {
             let arrival = Arrival::local(now);
             replica.insert(frame.clone(), member, false, usize::MAX, arrival);
@@ -38,7 +35,7 @@ impl Logs {
         self.advance(&key, now, out);
     }
 
-    /// A name is used again that [ended](Self::end_ours) there.
+    /// A name is posted on for the first time, or used again that [ended](Self::end_ours) there.
     pub(crate) fn resume_ours(
         &mut self,
         channel: &ChannelName,
@@ -49,7 +46,9 @@ impl Logs {
         let replica = Replica::ours(member, next, born, now);
         let key = self.key_of_ours(channel);
         let change = self.changes.add(&key);
-        self.logs.insert(key, LogEntry::new(replica, None, change));
+        let id = self.by_peer.begin(&key);
+        self.logs
+            .insert(key, LogEntry::new(id, replica, None, change));
     }
 
     /// Nothing is kept of a channel any more. Returns what is to be posted next, and when the first

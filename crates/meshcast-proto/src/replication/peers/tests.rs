@@ -56,7 +56,7 @@ fn longer_open_than_the_clock_runs_is_before_its_start() {
 fn what_somebody_said_is_forgotten_when_it_goes() {
     let (mut peers, name) = (connected(2), channel(0));
     assert!(peers.open(sender(0), &opened(&name, 0, 0), now()));
-    peers.ask(sender(0), &name, Duration::ZERO, now());
+    peers.tell_all(&name, now());
     peers.has_answered(sender(0), &name);
     peers.asked(sender(0), true, now());
     peers.remove(sender(0));
@@ -98,9 +98,9 @@ fn only_what_answers_the_last_opening_answers_and_what_came_before_is_outdated()
     let (mut peers, name, peer) = (connected(1), channel(0), sender(0));
     let mut hear = |answer| peers.hear_have(peer, &name, answer, now());
     assert_eq!(hear(None), Have::Outdated, "it was never opened");
-    let first = peers.ask(peer, &name, Duration::ZERO, now());
+    let first = peers.tell_all(&name, now());
     peers.untell(&name);
-    let second = peers.ask(peer, &name, Duration::ZERO, now());
+    let second = peers.tell_all(&name, now());
     assert_ne!(first, second);
     let mut hear = |answer| peers.hear_have(peer, &name, answer, now());
     for outdated in [None, answer(first, 0, true), answer(first, 0, false)] {
@@ -120,7 +120,7 @@ fn only_what_answers_the_last_opening_answers_and_what_came_before_is_outdated()
 #[test]
 fn an_answer_counts_that_took_no_longer_on_the_way_than_was_granted() {
     let (mut peers, name, peer) = (connected(1), channel(0), sender(0));
-    let first = peers.ask(peer, &name, Duration::ZERO, now());
+    let first = peers.tell_all(&name, now());
     let late = |millis| now() + Duration::from_millis(millis);
     let hear = |peers: &mut Peers, opening, took, held| {
         peers.hear_have(peer, &name, answer(opening, held, false), late(took))
@@ -128,7 +128,8 @@ fn an_answer_counts_that_took_no_longer_on_the_way_than_was_granted() {
     assert_eq!(hear(&mut peers, first, 5_200, 5_000), Have::CompletesAnswer);
     let way = Duration::from_millis(201);
     assert_eq!(hear(&mut peers, first, 5_201, 5_000), Have::TooLate { way });
-    let second = peers.ask(peer, &name, way, late(5_201));
+    let second = peers.tell_again(peer, &name, way, late(5_201));
+    let second = second.expect("there is room");
     assert_eq!(hear(&mut peers, first, 5_201, 5_201), Have::Outdated);
     // The second may take longer still.
     let most = 5_201 + 200 + 201;

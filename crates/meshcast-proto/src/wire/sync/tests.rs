@@ -147,7 +147,7 @@ fn presence() -> impl Strategy<Value = PresenceMessage> {
         places,
         signature: std::array::from_fn(|i| half[i % 32]),
     });
-    let hash = (channel_name(), any::<u64>());
+    let hash = (channel_name(), any::<[u8; 16]>());
     let entry = (any_sender(), any::<u64>());
     let roll = (channel_name(), collection::vec(entry, 0..6));
     prop_oneof![
@@ -380,7 +380,9 @@ fn a_message_that_names_something_twice_is_refused() {
             [1, 2, 1].map(|key| (sender(key), 1)).into(),
         )),
         SyncMessage::Presence(PresenceMessage::Hashes(
-            ["a", "b", "a"].map(|channel| (name(channel), 1)).into(),
+            ["a", "b", "a"]
+                .map(|channel| (name(channel), [1; 16]))
+                .into(),
         )),
     ];
     for message in twice {

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A member that nobody has heard of, as whoever holds the mesh key makes it up.
-fn made_up(n: usize) -> Identity {
+pub(super) fn made_up(n: usize) -> Identity {
     let n = n as u32;
     let entropy = std::array::from_fn(|i| (n >> (8 * (i % 4))) as u8 ^ (i as u8));
     Identity::from_mesh_key(
@@ -20,7 +20,7 @@ fn made_up(n: usize) -> Identity {
     )
 }
 
-fn asked_by(identity: &Identity, number: u64, len: usize, within: u64) -> AskMessage {
+pub(super) fn asked_by(identity: &Identity, number: u64, len: usize, within: u64) -> AskMessage {
     let query = Query {
         asker: identity.sender(),
         number,
@@ -39,13 +39,13 @@ fn asked_by(identity: &Identity, number: u64, len: usize, within: u64) -> AskMes
     })
 }
 
-fn replied_by(identity: &Identity, of: (Sender, u64), len: usize) -> AskMessage {
+pub(super) fn replied_by(identity: &Identity, of: (Sender, u64), len: usize) -> AskMessage {
     let reply = Reply::Answer(Format::Raw, vec![0; len].into());
     AskMessage::Finding(Finding::sign(identity, of, &reply).expect("fits"))
 }
 
 /// One node with these peers.
-fn alone(n: usize, peers: impl IntoIterator<Item = usize>) -> (Asks, Budget) {
+pub(super) fn alone(n: usize, peers: impl IntoIterator<Item = usize>) -> (Asks, Budget) {
     let (trust, budget) = (
         Trust::from(&MeshKey::from_entropy([7; 48])),
         Budget::default(),
@@ -57,13 +57,13 @@ fn alone(n: usize, peers: impl IntoIterator<Item = usize>) -> (Asks, Budget) {
     (asks, budget)
 }
 
-fn says(asks: &mut Asks, from: usize, message: AskMessage, now: u64) -> Vec<AskOutput> {
+pub(super) fn says(asks: &mut Asks, from: usize, message: AskMessage, now: u64) -> Vec<AskOutput> {
     asks.handle_message(key(from), message, at(now), wall(now));
     drain(asks)
 }
 
 /// Its messages and requests until then.
-fn until(asks: &mut Asks, then: u64) -> Vec<AskOutput> {
+pub(super) fn until(asks: &mut Asks, then: u64) -> Vec<AskOutput> {
     let mut outputs = drain(asks);
     while let Some(due) = asks.poll_timeout().filter(|due| *due <= at(then)) {
         asks.handle_timeout(due);
@@ -84,17 +84,17 @@ fn handled(asks: &mut Asks, outputs: &[AskOutput], now: u64) {
     }
 }
 
-fn is_asked(outputs: &[AskOutput]) -> bool {
+pub(super) fn is_asked(outputs: &[AskOutput]) -> bool {
     outputs.iter().any(|it| matches!(it, AskOutput::Asked(_)))
 }
 
-fn is_handed(outputs: &[AskOutput], to: usize) -> bool {
+pub(super) fn is_handed(outputs: &[AskOutput], to: usize) -> bool {
     let handed =
         |it: &AskOutput| matches!(it, AskOutput::Send(of, AskMessage::Relay(_)) if *of == key(to));
     outputs.iter().any(handed)
 }
 
-fn has_reply(outputs: &[AskOutput], of: usize) -> bool {
+pub(super) fn has_reply(outputs: &[AskOutput], of: usize) -> bool {
     let is = |it: &AskOutput| match it {
         AskOutput::Send(_, AskMessage::Finding(finding)) => finding.answerer == key(of),
         _ => false,

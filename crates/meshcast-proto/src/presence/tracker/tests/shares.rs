@@ -5,7 +5,7 @@ use super::{
     world::{Node, World, channel},
     *,
 };
-use crate::bounds::Rate;
+use crate::bounds::{Payer, Rate};
 
 /// A record a second, and four at once.
 const FEW: Rate = Rate::every(Duration::from_secs(1), 4);
@@ -105,4 +105,54 @@ fn a_peer_that_does_not_read_is_given_no_records_until_it_does() {
     world.nodes[1].tracker.set_congested(late, false);
     let took = world.run_until(secs(20), World::is_equal);
     assert!(took < secs(10), "{took:?}");
+}
+
+#[test]
+fn with_a_peer_that_does_not_read_nothing_is_compared() {
+    let mut world = World::full(2);
+    (0..2).for_each(|n| world.watch(n, true));
+    world.run(secs(30));
+    let said = world.said;
+    world.run(secs(60));
+    assert!(world.said > said, "it is compared now and then");
+    let senders = [world.nodes[0].sender, world.nodes[1].sender];
+    for (n, other) in [(0, senders[1]), (1, senders[0])] {
+        world.nodes[n].tracker.set_congested(other, true);
+    }
+    world.run(secs(1));
+    let said = world.said;
+    world.run(secs(60));
+    assert_eq!(world.said, said);
+}
+
+#[test]
+fn who_asks_for_signs_of_life_is_charged_for_each_that_it_is_handed_them_of() {
+    let mut world = World::full(6);
+    (0..6).for_each(|n| world.watch(n, true));
+    world.run(secs(5));
+    let all: Vec<_> = world.nodes.iter().map(|node| node.sender).collect();
+    let payer = Payer::from(all[1]);
+    let used = |world: &World| world.nodes[0].tracker.budget.statement(payer).used;
+    let before = used(&world);
+    // Not itself, nor anybody who is not there.
+    let nobody = (100..200_u8).map(|n| Sender::new([n; 32]));
+    let wanted: Vec<_> = all.iter().copied().chain(nobody).collect();
+    world.hear(0, all[1], PresenceMessage::Follow(wanted.clone()));
+    world.hear(0, all[1], PresenceMessage::Follow(wanted));
+    let each = super::following::FOLLOWED;
+    assert_eq!(used(&world) - before, 5 * each);
+    world.hear(0, all[1], PresenceMessage::Unfollow(vec![all[2], all[2]]));
+    assert_eq!(used(&world) - before, 4 * each);
+    // Without room nothing is remembered.
+    let budget = world.nodes[0].tracker.budget.clone();
+    let rest = budget.room(payer);
+    budget.charge(payer, rest);
+    world.hear(0, all[1], PresenceMessage::Follow(vec![all[2]]));
+    assert_eq!(used(&world) - before, 4 * each + rest);
+    let refused = world.nodes[0].tracker.counters().presence_refused;
+    assert_eq!(refused, 1);
+    budget.release(payer, rest);
+    let now = world.time(0);
+    world.nodes[0].tracker.handle_peer_down(all[1], now);
+    assert!(used(&world) <= before);
 }

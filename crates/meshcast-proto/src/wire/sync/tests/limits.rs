@@ -140,7 +140,7 @@ fn the_largest_messages_about_presence_fit_a_link() {
         signature: [0xff; 64],
     };
     let beats = (0..PresenceMessage::MAX_BEATS).map(|n| (Duration::from_millis(u64::MAX), beat(n)));
-    let hashes = (0..PresenceMessage::MAX_HASHES).map(|n| (long_name(n), u64::MAX));
+    let hashes = (0..PresenceMessage::MAX_HASHES).map(|n| (long_name(n), [0xff; 16]));
     for message in [
         PresenceMessage::Roll(long_name(0), roll.collect()),
         PresenceMessage::Fetch(long_name(0), senders()),

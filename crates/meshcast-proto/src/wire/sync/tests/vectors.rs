@@ -297,7 +297,7 @@ fn the_bytes_are_those_of_the_file() {
         ),
         (
             "a hash of who is present on a channel",
-            presence(PresenceMessage::Hashes(vec![(name("earth"), 300)])),
+            presence(PresenceMessage::Hashes(vec![(name("earth"), [4; 16])])),
         ),
         (
             "which records are there of a channel",
