@@ -17,7 +17,7 @@ pub(crate) struct Outbox {
     sections: VecDeque<Section>,
     bytes: usize,
     limit: usize,
-    /// How long the section was that left last: so long the next may become.
+    /// The length of the section that left last: the next may become as long.
     last_len: usize,
     account: Account,
     /// The bytes charged to the account: somewhat more than `bytes`, so that the charge does not
