@@ -8,7 +8,7 @@ use crate::{
 };
 
 use lateness::Lateness;
-use told::{Answers, OpenHere, ReceivedFrame, State, Told};
+use told::{AnswerHeard, Answers, OpenHere, State, Told};
 
 /// Who is connected.
 #[derive(Debug, Default)]
@@ -296,7 +296,7 @@ impl Peers {
             return;
         };
         for (peer, entry) in &mut self.peers {
-            *entry.answers.heard_mut(told) = ReceivedFrame::default();
+            *entry.answers.heard_mut(told) = AnswerHeard::default();
             if entry.answers.end_again(told) {
                 self.budget.release(Payer::from(*peer), OPENED_AGAIN_BYTES);
             }
@@ -442,7 +442,7 @@ impl Peers {
 
 impl PeerEntry {
     fn interest(&self, channel: &ChannelName, told: Option<Told>) -> Interest {
-        let ReceivedFrame { state, is_unknown } = self.answers.heard(told);
+        let AnswerHeard { state, is_unknown } = self.answers.heard(told);
         Interest {
             open: self.open.get(channel).copied(),
             has_told: state == State::Complete,

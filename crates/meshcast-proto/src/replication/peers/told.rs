@@ -49,14 +49,14 @@ pub(super) struct Answers {
     /// When it was told of all channels that were open.
     came: Opening,
     /// By the place of the channel; none where there is none yet.
-    heard: Vec<ReceivedFrame>,
+    heard: Vec<AnswerHeard>,
     /// What it was told once more and has not answered, by the place of the channel.
     again: BTreeMap<usize, Opening>,
 }
 
 /// What came of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct ReceivedFrame {
+pub(super) struct AnswerHeard {
     pub(super) state: State,
     /// The last that it said it has of a log of the channel found no room.
     pub(super) is_unknown: bool,
@@ -151,14 +151,14 @@ impl Answers {
             })
     }
 
-    pub(super) fn heard(&self, told: Option<Told>) -> ReceivedFrame {
+    pub(super) fn heard(&self, told: Option<Told>) -> AnswerHeard {
         let heard = told.and_then(|told| self.heard.get(told.place));
         heard.copied().unwrap_or_default()
     }
 
-    pub(super) fn heard_mut(&mut self, told: Told) -> &mut ReceivedFrame {
+    pub(super) fn heard_mut(&mut self, told: Told) -> &mut AnswerHeard {
         let places = self.heard.len().max(told.place + 1);
-        self.heard.resize(places, ReceivedFrame::default());
+        self.heard.resize(places, AnswerHeard::default());
         &mut self.heard[told.place]
     }
 
