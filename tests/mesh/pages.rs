@@ -111,7 +111,7 @@ struct Page {
     shown: String,
 }
 
-/// Where a command that was started says that its page is.
+/// The page of a command that was started, as its report says.
 fn page(process: &Process) -> Page {
     let report = process.stdout_line("the report", PATIENCE, |line| line.starts_with('{'));
     let report: Json = serde_json::from_str(&report).expect("JSON");

@@ -171,8 +171,8 @@ fn what_is_charged_is_what_it_takes_within_a_factor_of_two() {
     }
 }
 
-/// Whoever has a valid key comes as many. What each of them was told of the channels here is all
-/// that this node remembers of it.
+/// The holder of a valid key comes as many. This node remembers nothing of each of them but what it
+/// was told of the channels here.
 #[test]
 fn what_members_were_told_of_the_channels_here_takes_two_bytes_each() {
     const CHANNELS: usize = 4_096;

@@ -15,7 +15,7 @@ use crate::{
     clock::wall_time,
     config::{self, Config, REGION_VARIABLES, check_advertised, check_seed},
     error::{EnvError, SpawnError},
-    gossip::MAX_RPC_LEN,
+    gossip::NEVER_MUTE,
     key::{MeshKey, file as key_file},
     limits::Limits,
     netem::Links,
@@ -83,7 +83,7 @@ struct Environment {
     #[cfg(feature = "testing")]
     memory: Option<InMemory>,
     /// `None` outside of tests.
-    max_rpc_len: Option<usize>,
+    mute_from: Option<usize>,
 }
 
 /// Settings of a node for tests that nothing outside of the test decides.
@@ -317,10 +317,11 @@ impl NodeBuilder {
         self
     }
 
-    /// Longer reads end the stream they come on, as the real limit would, only sooner.
+    /// Has the node hear no gossip of a connection once it brought a longer RPC, and say nothing of
+    /// it: as a fault would that nobody notices.
     #[cfg(test)]
-    pub(crate) fn max_rpc_len(mut self, bytes: usize) -> Self {
-        self.environment.max_rpc_len = Some(bytes);
+    pub(crate) fn mute_from(mut self, bytes: usize) -> Self {
+        self.environment.mute_from = Some(bytes);
         self
     }
 
@@ -419,7 +420,7 @@ impl NodeBuilder {
             #[cfg(feature = "testing")]
             memory: self.environment.memory.map(|it| it.host),
             seed,
-            max_rpc_len: self.environment.max_rpc_len.unwrap_or(MAX_RPC_LEN),
+            mute_from: self.environment.mute_from.unwrap_or(NEVER_MUTE),
         };
         spawn(plan, self.environment.runtime).await
     }

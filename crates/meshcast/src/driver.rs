@@ -301,7 +301,8 @@ impl Driver {
     }
 
     fn publish(&mut self, frame: &Frame) {
-        match self.network.gossip().publish(frame) {
+        let now = self.clock.now();
+        match self.network.gossip().publish(frame, now) {
             Ok(()) | Err(NotPublished::NotJoined) => {}
             // Zero peers is success.
             Err(NotPublished::NoPeer) => self.reports.counters.frames_without_peer += 1,
@@ -329,7 +330,8 @@ impl Driver {
             return;
         }
         let to: Vec<_> = to.into_iter().map(peer_id).collect();
-        match self.network.gossip().forward(&forward.frame, &to) {
+        let now = self.clock.now();
+        match self.network.gossip().forward(&forward.frame, &to, now) {
             Ok(given) => self.reports.counters.frames_forwarded += given as u64,
             Err(error) => tracing::debug!(error = in_words(&error), "not handed on"),
         }

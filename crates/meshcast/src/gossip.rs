@@ -25,7 +25,7 @@
 //!
 //! Frames wait for a peer in a [`queue`], bounded in bytes and charged to the peer; so are its
 //! topics ([`peers`]). The ids of frames are remembered for 20 s, at the expense of who makes that
-//! necessary ([`seen`]). One RPC of a peer is in memory at a time, of [`MAX_RPC_LEN`].
+//! necessary ([`seen`]). One RPC of a peer is in memory at a time, of [`rpc::MAX_LEN`].
 //!
 //! May use: `ids`, `clock` and `verifier`.
 //! Must not: know the driver, sessions, or what a frame is good for.
@@ -46,6 +46,7 @@ use std::{
     mem,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use libp2p::{
@@ -72,8 +73,8 @@ use crate::verifier::SharedVerifier;
 #[derive(Debug)]
 pub(crate) struct Gossip {
     judge: Judge,
-    /// The longest RPC that is read.
-    max_rpc_len: usize,
+    /// As in [`Self::new`].
+    mute_from: usize,
     joined: HashMap<ChannelName, Topic>,
     announcements: Announcements,
     peers: Peers,
@@ -86,15 +87,16 @@ pub(crate) struct Gossip {
     events: VecDeque<GossipEvent>,
     counters: GossipCounters,
     /// When this was last [settled](Self::settle).
-    now: Time,
+    settled: Time,
 }
 
 impl Gossip {
-    /// `max_rpc_len` is [`MAX_RPC_LEN`] outside of tests.
-    pub(crate) fn new(mesh: MeshId, verifier: SharedVerifier, max_rpc_len: usize) -> Self {
+    /// `mute_from` is [`NEVER_MUTE`] outside of tests: from the first RPC on that is longer, nothing that
+    /// a connection brings is heard, as by a fault that nobody notices.
+    pub(crate) fn new(mesh: MeshId, verifier: SharedVerifier, mute_from: usize) -> Self {
         Self {
             judge: Judge::new(mesh, verifier),
-            max_rpc_len,
+            mute_from,
             joined: HashMap::new(),
             announcements: Announcements::default(),
             peers: Peers::default(),
@@ -103,7 +105,7 @@ impl Gossip {
             offences: BTreeMap::new(),
             events: VecDeque::new(),
             counters: GossipCounters::default(),
-            now: Time::ZERO,
+            settled: Time::ZERO,
         }
     }
 
@@ -134,33 +136,38 @@ impl Gossip {
 
     /// Gives a frame of this node to all peers that listen on its channel and are not
     /// [lazy](Self::set_lazy).
-    pub(crate) fn publish(&mut self, frame: &Frame) -> Result<(), NotPublished> {
+    pub(crate) fn publish(&mut self, frame: &Frame, now: Time) -> Result<(), NotPublished> {
         let to: Vec<_> = self.listening(frame.channel()).collect();
         // It may come back.
         if self.seen().is_new(frame.id()) {
             self.remember(Payer::Ourselves);
         }
-        self.give(frame, &to)?;
+        self.give(frame, &to, now)?;
         tracing::trace!(?frame, "published");
         Ok(())
     }
 
     /// Hands a frame of another on to these of the peers that [listen](Self::listening). Returns to
     /// how many of them: there may be no room for some.
-    pub(crate) fn forward(&mut self, frame: &Frame, to: &[PeerId]) -> Result<usize, NotPublished> {
-        let given = self.give(frame, to)?;
+    pub(crate) fn forward(
+        &mut self,
+        frame: &Frame,
+        to: &[PeerId],
+        now: Time,
+    ) -> Result<usize, NotPublished> {
+        let given = self.give(frame, to, now)?;
         tracing::trace!(?frame, ?to, given, "forwarded");
         Ok(given)
     }
 
-    fn give(&mut self, frame: &Frame, to: &[PeerId]) -> Result<usize, NotPublished> {
+    fn give(&mut self, frame: &Frame, to: &[PeerId], now: Time) -> Result<usize, NotPublished> {
         let Some(topic) = self.joined.get(frame.channel()).copied() else {
             return Err(NotPublished::NotJoined);
         };
         if to.is_empty() {
             return Err(NotPublished::NoPeer);
         }
-        let give = |peer: &&PeerId| self.peers.give(peer, topic, frame.bytes(), self.now);
+        let give = |peer: &&PeerId| self.peers.give(peer, topic, frame.bytes(), now);
         match to.iter().filter(give).count() {
             0 => Err(NotPublished::NoRoom),
             given => Ok(given),
@@ -210,9 +217,11 @@ impl Gossip {
     /// Forgets what is too old, and looks which peers do not take what they are given. To be called
     /// every second or so.
     pub(crate) fn settle(&mut self, now: Time) {
-        self.now = now;
+        // After this node stood still nobody had a turn to write what waited meanwhile.
+        let stood_still = self.settled + STOOD_STILL <= now;
+        self.settled = now;
         lock(&self.seen).settle(self.peers.budget(), now);
-        for (peer, dropped, is_deaf) in self.peers.settle(now) {
+        for (peer, dropped, is_deaf) in self.peers.settle(now, !stood_still) {
             if is_deaf {
                 self.events.push_back(GossipEvent::Deaf(peer));
             }
@@ -231,8 +240,8 @@ impl Gossip {
             connection,
             self.judge.clone(),
             self.announcements.clone(),
-            self.peers.queue(peer),
-            self.max_rpc_len,
+            self.peers.queue(peer, &self.announcements),
+            self.mute_from,
         )
     }
 
@@ -309,6 +318,7 @@ impl NetworkBehaviour for Gossip {
                 self.events.push_back(GossipEvent::Listens);
             }
             Report::Unreadable => self.note(from, Offence::Unreadable),
+            Report::Broken => self.events.push_back(GossipEvent::Deaf(from)),
             Report::Unsupported => self.events.push_back(GossipEvent::Unsupported(from)),
         }
     }
@@ -328,9 +338,11 @@ impl NetworkBehaviour for Gossip {
     }
 }
 
-/// The longest RPC that is read: over the longest frame, and over what 16,384 topics take that are
-/// announced at once, as a node of libp2p's gossipsub does.
-pub(crate) const MAX_RPC_LEN: usize = 1024 * 1024;
+/// A longer time without a look is one in which this node stood still: it looks every half second.
+const STOOD_STILL: Duration = Duration::from_secs(3);
+
+/// No RPC is longer.
+pub(crate) const NEVER_MUTE: usize = rpc::MAX_LEN;
 
 #[cfg(test)]
 mod fixture;

@@ -74,7 +74,7 @@ pub(crate) struct Plan {
     /// Seeds the jitter of the dialer.
     pub(crate) seed: u64,
     /// As in [`Behaviour::new`].
-    pub(crate) max_rpc_len: usize,
+    pub(crate) mute_from: usize,
 }
 
 /// A node that nobody can join.
@@ -147,14 +147,14 @@ async fn start(
         #[cfg(feature = "testing")]
         memory,
         seed,
-        max_rpc_len,
+        mute_from,
     } = plan;
     let peer_id = peer_id(me.sender());
 
     let network = |error: &(dyn Error + 'static)| SpawnError::Network(in_words(error));
     let verifier = SharedVerifier::new(Verifier::new(trust.clone(), limits.history_age));
     let (mesh, topics) = (fingerprint(trust.mesh()), trust.mesh().topics());
-    let gossip = Gossip::new(trust.mesh(), verifier.clone(), max_rpc_len);
+    let gossip = Gossip::new(trust.mesh(), verifier.clone(), mute_from);
     let room = usize::try_from(limits.max_peers).unwrap_or(usize::MAX);
     let engine = engine_config(&limits);
     let engine = Engine::new(engine, identity.clone(), Arc::clone(&me), seed);

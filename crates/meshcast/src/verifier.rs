@@ -16,6 +16,8 @@ impl SharedVerifier {
     /// Who sent a frame. Connections verify what they bring at the same time, where there are
     /// threads for it.
     pub(crate) fn verify(&self, frame: &Frame, now: WallTime) -> Result<Arc<Member>, VerifyError> {
+        // Hashed before there is a lock.
+        frame.id();
         // In a statement of its own, so that the lock is not held while the signature is checked.
         let looked_up = self.lock().look_up(frame, now)?;
         match looked_up {

@@ -1,4 +1,4 @@
-//! Who may use a page: whoever shows its key.
+//! A page is open to everybody who shows its key.
 //!
 //! A port of the loopback interface is open to all users of the machine. So what is shown and
 //! changed there is for those only who have the address that the command printed. The key is behind

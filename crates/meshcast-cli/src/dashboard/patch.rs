@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-/// What makes `old` into `new`; `None` if they are the same.
+/// The patch that makes `old` into `new`; `None` if they are the same.
 pub(super) fn patch(old: &Value, new: &Value) -> Option<Value> {
     let (Value::Object(old), Value::Object(new)) = (old, new) else {
         return (old != new).then(|| new.clone());

@@ -14,7 +14,8 @@ pub(super) struct Picture {
     pub(super) at: Duration,
     /// The nodes that were asked, by name.
     pub(super) nodes: BTreeMap<String, Asked>,
-    /// What is broken on purpose, and how the nodes are; `None` if nobody here can break anything.
+    /// The faults made on purpose, and the state of the nodes; `None` if nobody here can break
+    /// anything.
     pub(super) faults: Option<Status>,
     /// Why nobody here can, if that is not plain.
     pub(super) why_not: Option<&'static str>,
@@ -25,7 +26,7 @@ pub(super) struct Picture {
 /// A node that was asked.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Asked {
-    /// What it said; `None` if it does not answer, or does not run.
+    /// Its answer; `None` if it gives none, or does not run.
     pub(super) look: Option<Look>,
     /// Where its own service is.
     pub(super) url: Option<String>,
@@ -67,7 +68,7 @@ impl Picture {
         })
     }
 
-    /// What a node said, if it is the same process as in `later`.
+    /// The answer of a node, if it is the same process as in `later`.
     pub(super) fn same(&self, name: &str, later: &Look) -> Option<&Look> {
         let look = self.nodes.get(name)?.look.as_ref()?;
         (look.node.node.peer_id == later.node.node.peer_id).then_some(look)

@@ -1,5 +1,5 @@
-//! Who has a channel open, watched while a page asks for it: at one node that has it open itself,
-//! so that nobody is shown who is there only because a page looks.
+//! The members that have a channel open, watched while a page asks for them: at one node that has
+//! it open itself, so that nobody is shown who is there only because a page looks.
 
 use std::{
     collections::BTreeMap,
@@ -43,7 +43,7 @@ struct Seen {
     asked: Instant,
 }
 
-/// Who is present, as one node sees it.
+/// The members that are present, as one node sees them.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub(super) struct Presence {
     /// `None`: no node that was asked has the channel open, so none can tell.
@@ -64,9 +64,9 @@ struct Row {
 }
 
 impl Watches {
-    /// Who is present on the channel that is called so, if that is known by now: the first question
-    /// begins a watch, which goes on as long as it is asked again, and the channel is open at the
-    /// node that is asked for somebody else as well.
+    /// The members present on the channel that is called so, if they are known by now. The first
+    /// question begins a watch. It goes on as long as the question is asked again, and somebody
+    /// else has the channel open too at the node that is asked.
     pub(super) async fn ask(
         &self,
         scene: &Scene,
@@ -161,7 +161,7 @@ impl Seen {
     }
 }
 
-/// What a line of `GET /v1/presence` makes of who was there.
+/// Applies a line of `GET /v1/presence` to the members that were there.
 pub(super) fn apply(members: &mut BTreeMap<String, Present>, line: PresenceLine) {
     match line.change.as_str() {
         "snapshot" => members.clear(),

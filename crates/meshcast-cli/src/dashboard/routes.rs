@@ -11,7 +11,7 @@
 //! | `POST /api/messages` | posts `json` on `channel` at `node` |
 //! | `POST /api/faults` | cuts, heals, kills … as `meshcast fault` does |
 //!
-//! What is below `/api` takes the header `Authorization: Bearer KEY`.
+//! All paths below `/api` take the header `Authorization: Bearer KEY`.
 
 mod following;
 mod opened;
@@ -193,7 +193,7 @@ async fn messages(State(page): State<Page>, Json(post): Json<Post>) -> Response 
     };
     let last = page.watching.last();
     let name = match view::find(&last.picture, &post.channel) {
-        // What is so called is a channel of another mesh, which this node cannot reach.
+        // The channel that is so called is one of another mesh, which this node cannot reach.
         Some(channel) if channel.name != post.channel && !last.is_in(&post.node, channel.mesh) => {
             let why = format!("{} is in another mesh than this channel", post.node);
             return refuse(StatusCode::CONFLICT, faults::CONFLICT, &why);

@@ -66,7 +66,7 @@ async fn sample(watching: Watching, sender: watch::Sender<Arc<Sampled>>) {
     while viewers.wait_for(|count| *count > 0).await.is_ok() {
         let begun = Instant::now();
         let last = Arc::clone(&sender.borrow());
-        // What is from before a pause gives no rates, and a change in it is no news.
+        // A picture from before a pause gives no rates, and a change since then is no news.
         let is_fresh = |at: Duration| last.number > 0 && at.saturating_sub(last.picture.at) < STALE;
         let status = last.picture.faults.as_ref();
         let status = status.filter(|_| is_fresh(start.elapsed()));

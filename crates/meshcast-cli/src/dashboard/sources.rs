@@ -42,7 +42,7 @@ pub(crate) enum Scene {
         current: watch::Receiver<Arc<Current>>,
         asked: mpsc::Sender<faults::Asked>,
     },
-    /// The nodes of this machine. What a `meshcast up` among them runs can be broken.
+    /// The nodes of this machine. Those that a `meshcast up` runs can be broken.
     Machine,
 }
 
@@ -177,7 +177,7 @@ fn or_as_it_was(up: Up, last: Option<&Status>) -> Up {
 }
 
 impl Source {
-    /// What it says of itself; `None` if it does not.
+    /// The node's report of itself; `None` if it gives none.
     async fn look(&self) -> Option<Look> {
         let (node, peers, channels) = match self {
             Self::Here(node) => {
@@ -259,7 +259,7 @@ impl Source {
         }
     }
 
-    /// What a channel hears there from now on, with what makes a text of it.
+    /// Each message or gap that a channel hears there from now on, with what makes a text of it.
     pub(super) async fn follow(&self, channel: &str) -> Option<BoxStream<'static, Item>> {
         match self {
             Self::Here(node) => {

@@ -1,5 +1,5 @@
-//! What a channel heard, at several nodes at once: for each message who has it, since when, and
-//! which way it came.
+//! The messages that a channel heard, at several nodes at once: for each the nodes that have it,
+//! since when, and which way it came.
 //!
 //! A channel may carry more than anybody can read, so only so many messages a second become rows;
 //! the others are counted.
@@ -21,7 +21,7 @@ pub(super) struct Tail {
     decided: BTreeMap<String, u64>,
     /// The nodes where it is followed, by name, and the region of each.
     places: BTreeMap<String, String>,
-    /// How many rows began, less those that time has given back; as of then.
+    /// The number of rows that began, less those that time has given back; as of `counted`.
     begun: f64,
     counted: Duration,
     skipped: u64,
@@ -234,7 +234,8 @@ impl Tail {
 
 /// A person reads no more, and a browser shows these without effort.
 const ROWS_PER_SECOND: f64 = 10.0;
-/// What may come at once after a quiet while, as all that was missed does when a link is mended.
+/// The rows that may begin at once after a quiet while, as when a link is mended and all that was
+/// missed comes.
 const BURST: f64 = 100.0;
 /// Arrivals are added to these: what is older has long come, or waits for a link.
 const ROWS: usize = 300;

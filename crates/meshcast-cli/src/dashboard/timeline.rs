@@ -1,4 +1,4 @@
-//! What happened, the latest last: what was broken on purpose, and what changed between two looks.
+//! The happenings, the latest last: faults on purpose, and changes between two looks.
 
 use std::{
     collections::VecDeque,
@@ -85,7 +85,7 @@ impl Timeline {
         }
     }
 
-    /// What came after the entry of this number, as far as it is remembered.
+    /// The entries after that of this number, as far as they are remembered.
     pub(super) fn since(&self, id: u64) -> Vec<Entry> {
         let all = self.lock();
         let new = all.entries.iter().filter(|entry| entry.id > id);
@@ -128,7 +128,7 @@ pub(super) fn happenings(before: &View, now: &View) -> Vec<Happening> {
     all
 }
 
-/// What was broken or mended since, where that is not told by who did it.
+/// The ways cut or mended since, where that is not told by who did it.
 pub(super) fn cut_or_mended(before: &View, now: &View) -> Vec<Happening> {
     let new = |here: &View, there: &View| {
         let cuts = here.cuts.iter().filter(|cut| !there.cuts.contains(cut));

@@ -75,7 +75,7 @@ fn is_empty(seen: &Sampled) -> bool {
     seen.number > 0 && seen.picture.nodes.is_empty()
 }
 
-/// What a program gets: the view, with lists where it has maps.
+/// The document for a program: the view, with lists where it has maps.
 fn document(seen: &Sampled) -> Value {
     let view = &seen.view;
     json!({

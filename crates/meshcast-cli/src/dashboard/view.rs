@@ -2,7 +2,7 @@
 //!
 //! It speaks of *members*, which are all that are known, and of *links*, which are who is connected
 //! to whom, by pairs of regions: what a page shows at once does not grow with the square of the
-//! fleet. Each link by itself is in [`detail`]. What is not known is left out.
+//! fleet. Each link by itself is in [`detail`]. Values that are not known are left out.
 
 mod channels;
 pub(super) mod detail;
@@ -105,7 +105,7 @@ pub(super) struct Member {
     pub(super) url: Option<String>,
     /// How many are connected to it, as far as the nodes here tell.
     pub(super) links: usize,
-    /// What it counts itself, if it was asked.
+    /// Its own counts, if it was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) counts: Option<Counts>,
 }

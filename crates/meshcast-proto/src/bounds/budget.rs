@@ -409,7 +409,7 @@ pub(crate) const CLAIM_BYTES: usize = 136;
 /// The memory of a channel that a peer has open, beside its name.
 pub(crate) const INTEREST_BYTES: usize = 160;
 
-/// What is remembered of a peer that was told once more that a channel is open here.
+/// The memory of a peer that was told once more that a channel is open here.
 pub(crate) const OPENED_AGAIN_BYTES: usize = 96;
 
 /// A tombstone: where a forgotten log was.

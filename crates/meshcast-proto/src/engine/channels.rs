@@ -197,8 +197,8 @@ impl Channels {
         }
     }
 
-    /// Where a name begins that is posted on and of which no number is known: with the first, or
-    /// above all numbers of names that were forgotten, of which it may be one.
+    /// The beginning of a name that is posted on and of which no number is known: the first number,
+    /// or one above all numbers of names that were forgotten, of which it may be one.
     pub(super) fn beginning(&self, now: Time) -> Counter {
         match self.forgotten {
             None => Counter {

@@ -35,8 +35,8 @@ pub struct Config {
     pub hole_timeout: Duration,
     /// The history: 64 MiB and 10 minutes.
     pub history: HistoryLimits,
-    /// The number of channel names that this node may have open, or closed while something of them is
-    /// kept. 262,144.
+    /// The number of channel names that this node may have open, or closed while something of them
+    /// is kept. 262,144.
     pub max_channels: usize,
     /// Of how many names that were posted on, and of which nothing else is kept, the next number is
     /// remembered: numbering goes on there when one is opened again. Of further ones those that

@@ -45,7 +45,7 @@ pub struct PresenceTracker {
     entries: usize,
     /// The version of the last record of this node; no two have the same.
     version: u64,
-    /// What stands for the channels on which this node is, by its last record of each.
+    /// The tags of the channels on which this node is, by its last record of each.
     places: BTreeSet<u64>,
     /// The first that its next sign of life is about.
     next_place: u64,

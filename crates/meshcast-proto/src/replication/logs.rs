@@ -425,7 +425,7 @@ impl Logs {
             }
         }
         for key in missed {
-            // Of what nobody who is there has ever heard of there is nothing to know.
+            // There is nothing to know of a log that nobody who is there has ever heard of.
             if self.get(key).is_some_and(Replica::is_reported_by_nobody) {
                 self.remove(key);
             } else {

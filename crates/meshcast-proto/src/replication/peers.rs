@@ -28,7 +28,7 @@ struct PeerEntry {
     brought: Time,
     /// What it has open.
     open: BTreeMap<ChannelName, Wanted>,
-    /// How far it has answered what is open here.
+    /// The state of its answers about what is open here.
     answers: Answers,
     /// Requests to it that it has not answered.
     requests: usize,
@@ -412,7 +412,7 @@ impl Peers {
         }
     }
 
-    /// What peers are charged with for what they have open, and what they were told once more.
+    /// The charge to peers for what they have open, and for what they were told once more.
     #[cfg(test)]
     pub(crate) fn charged(&self) -> usize {
         self.peers.values().map(PeerEntry::charged).sum()

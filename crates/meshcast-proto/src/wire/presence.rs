@@ -370,8 +370,8 @@ impl Places {
 
 const RECORD: Seal = Seal("meshcast v1 presence record");
 
-/// The tag of a channel in the heartbeats of a member. It depends on both, so nobody can look for two
-/// names that share a tag of many members.
+/// The tag of a channel in the heartbeats of a member. It depends on both, so nobody can look for
+/// two names that share a tag of many members.
 pub(crate) fn place_tag(sender: Sender, channel: &ChannelName) -> u64 {
     let hash = blake3::Hasher::new_derive_key("meshcast v1 presence place")
         .update(sender.key())

@@ -79,7 +79,7 @@ impl Drop for Place {
     }
 }
 
-/// How many there are on a channel: twice what may come over others at the same time, so that one
+/// The number of places on a channel: twice what may come over others at the same time, so that one
 /// peer that brings all of that has places for it.
 pub(super) const PLACES: usize = 2 * Asks::MAX_RELAYED;
 

@@ -86,7 +86,8 @@ impl Driver {
         let wanted = board.as_ref().map(|board| board.wanted());
         let (watching, state) = wanted.unwrap_or_default();
         let opens = opens(&self.engine, &self.channels, name).unwrap_or_default();
-        // Who is no longer there is not to go on saying so, also where nobody watches now.
+        // A node that is no longer there is not to go on saying that it is, also where nobody
+        // watches now.
         if !watching && opens.is_present && !self.presence.tracker.is_followed(name) {
             return;
         }

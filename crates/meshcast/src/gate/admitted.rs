@@ -332,8 +332,8 @@ const MAX_GONE: usize = 4_096;
 /// there, and then 16 a second. A session with 16,000 channels takes some 10 ms to begin.
 const COMING: Rate = Rate::every(Duration::from_micros(62_500), 1_024);
 
-/// Hosts of which that is remembered, at about 50 bytes; of further ones the host that came least is
-/// forgotten.
+/// Hosts of which that is remembered, at about 50 bytes; of further ones the host that came least
+/// is forgotten.
 const MAX_HOSTS: usize = 4_096;
 
 /// The number of members inside that may be on their way out for others.

@@ -26,9 +26,17 @@ struct Log {
 /// What a peer was told on a stream: all until some version.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Told {
-    /// When the stream began. Topics that were left before are nothing to it.
+    /// When the peer came. Topics that were left before are nothing to it.
     began: u64,
     until: u64,
+}
+
+impl Told {
+    /// For another stream to the same peer, which may have been told some and not all: everything is
+    /// told once more, also what was left since the peer came.
+    pub(super) const fn again(self) -> Self {
+        Self { until: 0, ..self }
+    }
 }
 
 impl Announcements {
@@ -47,7 +55,7 @@ impl Announcements {
         log.forget();
     }
 
-    /// For a stream that begins.
+    /// For a peer that comes: it was told nothing.
     pub(super) fn begin(&self) -> Told {
         Told {
             began: self.lock().version,
@@ -117,16 +125,23 @@ mod tests {
         /// However often peers are told, and how much at a time, in the end they know all.
         #[test]
         fn who_is_told_all_knows_what_this_node_listens_on(
-            steps in prop::collection::vec((0..6_u8, any::<bool>(), 0..4_usize, 1..4_usize), 0..60),
+            steps in prop::collection::vec(
+                (0..6_u8, any::<bool>(), 0..4_usize, 1..4_usize, any::<bool>()), 0..60),
         ) {
             let (log, mut joined) = (Announcements::default(), HashSet::new());
             let mut streams: Vec<(Told, HashSet<Topic>)> = Vec::new();
-            for (n, joins, stream, most) in steps {
+            for (n, joins, stream, most, breaks) in steps {
                 let topic = topic(n);
                 if joins { joined.insert(topic); } else { joined.remove(&topic); }
                 log.change(topic, joins);
                 match streams.get_mut(stream) {
-                    Some((told, known)) => hear(&log, told, known, most),
+                    Some((told, known)) => {
+                        if breaks {
+                            // Another stream to the same peer.
+                            *told = told.again();
+                        }
+                        hear(&log, told, known, most);
+                    }
                     None => streams.push((log.begin(), HashSet::new())),
                 }
             }

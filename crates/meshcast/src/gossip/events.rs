@@ -22,7 +22,8 @@ pub(crate) enum GossipEvent {
     Listens,
     /// Frames were dropped, or not given, since a peer does not take them.
     Slow { peer: PeerId, dropped: usize },
-    /// A peer has taken nothing for seconds, though as much waits for it as may.
+    /// A peer has taken nothing for a minute, though something waits for it, or its stream broke
+    /// again and again.
     Deaf(PeerId),
     /// A peer said so many times what no honest one says.
     Misbehaved {
@@ -50,6 +51,8 @@ pub(crate) enum Report {
     Unreadable,
     /// The peer does not speak the protocol.
     Unsupported,
+    /// The stream to the peer broke again and again.
+    Broken,
 }
 
 /// Why a frame was given to nobody.

@@ -5,13 +5,13 @@ use std::time::Duration;
 use libp2p::PeerId;
 use meshcast_proto::{ChannelName, MeshKey, Trust, Verifier};
 
-use super::{Gossip, MAX_RPC_LEN, NotPublished};
+use super::{Gossip, NEVER_MUTE, NotPublished};
 use crate::verifier::SharedVerifier;
 
 impl Gossip {
     pub(crate) fn of(key: &MeshKey) -> Self {
         let verifier = Verifier::new(Trust::from(key), Duration::from_secs(600));
-        Self::new(key.mesh(), SharedVerifier::new(verifier), MAX_RPC_LEN)
+        Self::new(key.mesh(), SharedVerifier::new(verifier), NEVER_MUTE)
     }
 
     /// Publishes what may be no frame of this channel, which need not be joined.
@@ -23,7 +23,10 @@ impl Gossip {
         let topic = self.judge.topics().of(channel);
         let to: Vec<_> = self.peers.listening(topic).collect();
         let bytes = bytes::Bytes::copy_from_slice(bytes);
-        let give = |peer: &&PeerId| self.peers.give(peer, topic, &bytes, self.now);
+        let give = |peer: &&PeerId| {
+            self.peers
+                .give(peer, topic, &bytes, meshcast_proto::Time::ZERO)
+        };
         match to.iter().filter(give).count() {
             0 => Err(NotPublished::NoPeer),
             _ => Ok(()),

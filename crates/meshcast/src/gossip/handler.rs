@@ -13,7 +13,7 @@ use super::{
     events::Report,
     judge::Judge,
     queue::Queue,
-    rpc::{Rpc, Said},
+    rpc::{self, Rpc, Said},
     stream::{Outgoing, ReadError, Reader, Writer},
 };
 use futures::future::{Ready, ready};
@@ -40,8 +40,11 @@ pub(crate) struct Handler {
     judge: Judge,
     announcements: Announcements,
     queue: Queue,
-    /// The longest RPC that is read.
-    longest: usize,
+    /// What the peer was told when it came: nothing.
+    came: Told,
+    /// As in [`Gossip::new`](super::Gossip::new), and whether it came to that.
+    mute_from: usize,
+    is_mute: bool,
     outbound: Outbound,
     /// Reopenings left.
     retries: u32,
@@ -72,15 +75,17 @@ impl Handler {
         connection: ConnectionId,
         judge: Judge,
         announcements: Announcements,
-        queue: Queue,
-        longest: usize,
+        (queue, came): (Queue, Told),
+        mute_from: usize,
     ) -> Self {
         Self {
             connection,
             judge,
             announcements,
             queue,
-            longest,
+            came,
+            mute_from,
+            is_mute: false,
             outbound: Outbound::Wanted,
             retries: REOPENINGS,
             inbound: None,
@@ -102,17 +107,17 @@ impl Handler {
         }
     }
 
-    /// Gives up the outbound stream, to be reopened if that is still allowed. A link that then
-    /// stays without gossip is found by what it does not carry.
+    /// Gives up the outbound stream, to be reopened if that is still allowed.
     fn lose_outbound(&mut self, error: &io::Error) {
         tracing::debug!(%error, left = self.retries, "the stream of gossip broke");
         self.queue.close(self.connection);
-        self.outbound = if self.retries > 0 {
-            Outbound::Wanted
+        if self.retries > 0 {
+            self.retries -= 1;
+            self.outbound = Outbound::Wanted;
         } else {
-            Outbound::Ended
-        };
-        self.retries = self.retries.saturating_sub(1);
+            self.outbound = Outbound::Ended;
+            self.reports.push_back(Report::Broken);
+        }
     }
 
     fn on_inbound(&mut self, stream: Stream) {
@@ -121,7 +126,7 @@ impl Handler {
             return;
         }
         self.inbound_left -= 1;
-        self.inbound = Some(Reader::new(stream, self.longest));
+        self.inbound = Some(Reader::new(stream, rpc::MAX_LEN));
     }
 
     fn poll_outbound(&mut self, cx: &mut Context<'_>) {
@@ -130,28 +135,35 @@ impl Handler {
                 std::mem::replace(&mut self.outbound, Outbound::Ended)
         {
             self.queue.open(self.connection, cx);
-            self.outbound = Outbound::Open(writer, self.announcements.begin());
+            self.outbound = Outbound::Open(writer, self.came.again());
         }
         let Outbound::Open(writer, told) = &mut self.outbound else {
             return;
         };
         let (queue, announcements) = (&self.queue, &self.announcements);
         let connection = self.connection;
+        let before = writer.written();
         let polled = writer.poll(cx, |cx| {
-            let changes = announcements.next(told, ANNOUNCED_AT_ONCE);
+            // One connection at a time says all, so that the order stays.
+            let changes = if queue.is_writer(connection) {
+                announcements.next(told, ANNOUNCED_AT_ONCE)
+            } else {
+                Vec::new()
+            };
             if !changes.is_empty() {
                 return Some(Outgoing::Subscriptions(changes));
             }
             let (topic, frame) = queue.take(connection, cx)?;
             Some(Outgoing::Frame(topic, frame))
         });
-        if let Poll::Ready(error) = polled {
+        queue.note(connection, writer.written() != before, writer.is_full());
+        if let Err(error) = polled {
             self.lose_outbound(&error);
         }
     }
 
     fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Report> {
-        loop {
+        for _ in 0..RPCS_AT_ONCE {
             if let Some(report) = self.next_report() {
                 return Poll::Ready(report);
             }
@@ -161,7 +173,11 @@ impl Handler {
             };
             match reader.poll(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(rpc)) => self.rpc = Some(Rpc::new(rpc).peekable()),
+                Poll::Ready(Ok(rpc)) if rpc.is_empty() => return Poll::Ready(Report::Unreadable),
+                Poll::Ready(Ok(rpc)) => {
+                    self.is_mute |= rpc.len() > self.mute_from;
+                    self.rpc = (!self.is_mute).then(|| Rpc::new(rpc).peekable());
+                }
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(%error, "the peer's stream of gossip ended");
                     self.inbound = None;
@@ -173,6 +189,9 @@ impl Handler {
                 }
             }
         }
+        // Others have a turn before more of it is read of which nothing is to be told.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// The next part of an RPC. A frame is verified when it is its turn, so that who brings many in
@@ -238,6 +257,13 @@ impl ConnectionHandler for Handler {
             .map(ConnectionHandlerEvent::NotifyBehaviour)
     }
 
+    /// What waits is for another connection to write: closing may take its time.
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<Option<Report>> {
+        self.outbound = Outbound::Ended;
+        self.queue.close(self.connection);
+        Poll::Ready(None)
+    }
+
     fn on_behaviour_event(&mut self, never: Infallible) {
         match never {}
     }
@@ -300,8 +326,11 @@ const PROTOCOLS: [StreamProtocol; 4] = [
     StreamProtocol::new("/meshsub/1.0.0"),
 ];
 
-/// How often a connection may open its stream anew, as that of a session.
+/// How often a connection may open its stream anew in its life, as that of a session.
 const REOPENINGS: u32 = 3;
+
+/// The number of RPCs that are read in one turn if there is nothing to tell of them.
+const RPCS_AT_ONCE: usize = 64;
 
 /// The number of topics that are announced at once: 38 KiB.
 const ANNOUNCED_AT_ONCE: usize = 1024;

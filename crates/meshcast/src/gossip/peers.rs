@@ -5,7 +5,11 @@ use std::collections::{HashMap, HashSet};
 use libp2p::PeerId;
 use meshcast_proto::{Budget, Time};
 
-use super::{queue::Queue, topic::Topic};
+use super::{
+    announcements::{Announcements, Told},
+    queue::Queue,
+    topic::Topic,
+};
 use crate::ids::payer;
 
 /// What there is of each peer that is connected.
@@ -20,6 +24,8 @@ pub(super) struct Peers {
 pub(super) struct Peer {
     topics: HashSet<Topic>,
     queue: Queue,
+    /// What it was told when it came: nothing.
+    came: Told,
     /// It is given nothing, though it listens, and fetches instead. Plumtree calls so whoever is
     /// told what there is and not given it.
     is_lazy: bool,
@@ -37,16 +43,17 @@ impl Peers {
         &self.budget
     }
 
-    /// The queue to a peer, which has a connection.
-    pub(super) fn queue(&mut self, peer: PeerId) -> Queue {
+    /// The queue to a peer, which has a connection, and what it was told when it came.
+    pub(super) fn queue(&mut self, peer: PeerId, log: &Announcements) -> (Queue, Told) {
         let budget = &self.budget;
         let peer = self.peers.entry(peer).or_insert_with(|| Peer {
             topics: HashSet::new(),
             queue: Queue::new(budget.account(payer(&peer))),
+            came: log.begin(),
             is_lazy: false,
             skipped: 0,
         });
-        peer.queue.clone()
+        (peer.queue.clone(), peer.came)
     }
 
     /// A peer is connected no more.
@@ -120,10 +127,15 @@ impl Peers {
 
     /// The peers that do not take their frames: how many each was not given since the last call,
     /// and whether it is deaf. To be called every second or so.
-    pub(super) fn settle(&mut self, now: Time) -> Vec<(PeerId, usize, bool)> {
+    pub(super) fn settle(&mut self, now: Time, drop_old: bool) -> Vec<(PeerId, usize, bool)> {
         let peers = self.peers.iter_mut();
         let told = peers.map(|(id, peer)| {
-            let dropped = peer.queue.drop_old(now) + std::mem::take(&mut peer.skipped);
+            let old = if drop_old {
+                peer.queue.drop_old(now)
+            } else {
+                0
+            };
+            let dropped = old + std::mem::take(&mut peer.skipped);
             (*id, dropped, peer.queue.is_deaf(now))
         });
         told.filter(|(_, dropped, is_deaf)| *dropped > 0 || *is_deaf)
@@ -159,7 +171,7 @@ mod tests {
         peers.charge_to(budget.clone());
         let [peer, other] = [1, 2].map(|n| peer_id(Source::new(n).member.sender()));
         for peer in [peer, other] {
-            peers.queue(peer);
+            peers.queue(peer, &Announcements::default());
         }
         let mut say = |peer: &PeerId, numbers: std::ops::Range<u128>, joins: bool| {
             numbers.for_each(|n| peers.handle_listens(peer, topic(n), joins));

@@ -31,12 +31,12 @@ struct Waiting {
     frames: VecDeque<Entry>,
     /// What they are charged with together.
     bytes: usize,
-    /// How many were taken.
-    taken: u64,
+    /// How often something was taken or written.
+    progress: u64,
     /// The bytes that waited when there was no room: the peer is *held*, and is given nothing until
     /// half of that is taken, or its share has room for as much again.
     held: Option<usize>,
-    /// That nothing is taken while it is held.
+    /// That something waits and nothing is written.
     stuck: Option<Stuck>,
     /// The connections of the peer, the oldest first. The first that is open writes the frames.
     writers: Vec<Writer>,
@@ -53,12 +53,13 @@ struct Entry {
 struct Writer {
     connection: ConnectionId,
     waker: Waker,
+    /// Its stream does not take all that it was given.
+    is_full: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Stuck {
-    /// How much was taken by then.
-    taken: u64,
+    progress: u64,
     since: Time,
     /// How often it was found so. A node that stood still has not looked meanwhile.
     looks: u32,
@@ -127,32 +128,53 @@ impl Queue {
         dropped
     }
 
-    /// Whether the peer has taken nothing for [`DEAF_FOR`], though as much waits for it as may. To
-    /// be called every second or so.
+    /// Whether the peer has taken nothing for [`DEAF_FOR`], though something waited all the time: in
+    /// the queue, or in front of its stream. To be called every second or so.
     pub(super) fn is_deaf(&self, now: Time) -> bool {
         let mut waiting = self.0.lock();
-        if !self.0.look(&mut waiting) {
+        if waiting.frames.is_empty() && !waiting.writers.iter().any(|it| it.is_full) {
+            waiting.stuck = None;
             return false;
         }
-        let taken = waiting.taken;
         let new = Stuck {
-            taken,
+            progress: waiting.progress,
             since: now,
             looks: 0,
         };
         let stuck = waiting.stuck.get_or_insert(new);
-        if stuck.taken != taken {
+        if stuck.progress != new.progress {
             *stuck = new;
         }
         stuck.looks += 1;
         stuck.since + DEAF_FOR <= now && stuck.looks > DEAF_LOOKS
     }
 
+    /// A connection has written something, or not, and its stream is full or not.
+    pub(super) fn note(&self, connection: ConnectionId, wrote: bool, is_full: bool) {
+        let mut waiting = self.0.lock();
+        waiting.progress += u64::from(wrote);
+        let mut writers = waiting.writers.iter_mut();
+        if let Some(writer) = writers.find(|it| it.connection == connection) {
+            writer.is_full = is_full;
+        }
+    }
+
+    /// Whether it is for this connection to write.
+    pub(super) fn is_writer(&self, connection: ConnectionId) -> bool {
+        let waiting = self.0.lock();
+        let first = waiting.writers.first();
+        first.is_some_and(|it| it.connection == connection)
+    }
+
     /// From now on this connection can write to the peer.
     pub(super) fn open(&self, connection: ConnectionId, cx: &Context<'_>) {
         let waker = cx.waker().clone();
         let mut waiting = self.0.lock();
-        waiting.writers.push(Writer { connection, waker });
+        waiting.writers.push(Writer {
+            connection,
+            waker,
+            is_full: false,
+        });
     }
 
     /// This one cannot any more. The next takes the rest.
@@ -183,6 +205,7 @@ impl Queue {
             return None;
         }
         let entry = self.0.pop(&mut waiting)?;
+        waiting.progress += 1;
         Some((entry.topic, entry.frame))
     }
 }
@@ -198,7 +221,6 @@ impl Shared {
         let has_room = || is_little && self.account.has_room(waiting.bytes.max(LONGEST));
         if waiting.bytes <= before / 2 || has_room() {
             waiting.held = None;
-            waiting.stuck = None;
         }
         waiting.held.is_some()
     }
@@ -207,7 +229,6 @@ impl Shared {
         let entry = waiting.frames.pop_front()?;
         let cost = cost(&entry.frame);
         waiting.bytes -= cost;
-        waiting.taken += 1;
         self.account.release(cost);
         Some(entry)
     }
@@ -242,7 +263,7 @@ const LONGEST: usize = Frame::MAX_LEN + ENTRY_BYTES;
 /// How long a frame waits at most. A peer that is so far behind fetches it.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// For how long a peer that is held may take nothing. Its connection takes more only when half of a
+/// For how long a peer may take nothing. Its connection takes more only when half of a
 /// window was read, which may be 6 MiB, and takes that long at 1 Mbit/s; one that is dead is given
 /// up after 4 s. The frames that wait meanwhile are bounded, and charged to the peer.
 const DEAF_FOR: Duration = Duration::from_secs(60);
@@ -365,25 +386,41 @@ mod tests {
         assert_eq!((queue.drop_old(at(9)), budget.used()), (1, 0));
     }
 
-    #[test]
-    fn nobody_is_deaf_for_a_time_in_which_this_node_stood_still() {
-        let queue = queue(&Budget::default());
-        fill(&queue, LEN);
-        assert!(!queue.is_deaf(at(0)) && !queue.is_deaf(at(3600)));
-        take(&queue, 1);
-        assert!((3601..3606).all(|n| !queue.is_deaf(at(n))));
+    /// Looks as its owner does, each second.
+    fn look(queue: &Queue, seconds: std::ops::Range<u64>) -> Option<u64> {
+        seconds.into_iter().find(|n| {
+            queue.drop_old(at(*n));
+            queue.is_deaf(at(*n))
+        })
     }
 
     #[test]
-    fn deaf_is_who_is_held_and_takes_nothing_for_a_minute() {
+    fn nobody_is_deaf_for_a_time_in_which_this_node_stood_still() {
+        let queue = queue(&Budget::default());
+        queue.note(connection(1), true, true);
+        assert!(!queue.is_deaf(at(0)) && !queue.is_deaf(at(3600)));
+        queue.note(connection(1), true, true);
+        assert_eq!(look(&queue, 3601..3606), None);
+    }
+
+    #[test]
+    fn a_peer_whose_stream_takes_nothing_for_a_minute_is_deaf_and_no_other() {
         let queue = queue(&Budget::default());
         assert!(give(&queue, 1));
-        assert!((0..99).all(|n| !queue.is_deaf(at(n))), "little");
+        assert_eq!(
+            look(&queue, 0..99),
+            None,
+            "it is dropped, and nothing waits"
+        );
+        // The queue is emptied by time; what is in front of the stream is not.
         fill(&queue, LEN);
-        assert!((100..150).all(|n| !queue.is_deaf(at(n))));
         take(&queue, 1);
-        assert!((150..210).all(|n| !queue.is_deaf(at(n))));
-        assert!(queue.is_deaf(at(210)));
+        queue.note(connection(1), true, true);
+        assert_eq!(look(&queue, 100..150), None);
+        queue.note(connection(1), true, true);
+        assert_eq!(look(&queue, 150..300), Some(210));
+        queue.note(connection(1), true, false);
+        assert_eq!(look(&queue, 300..600), None);
     }
 
     #[derive(Default)]

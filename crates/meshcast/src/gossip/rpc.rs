@@ -221,6 +221,10 @@ const SUBSCRIPTION: usize = 2 + 2 + NAME_LEN;
 /// How many are said at once: 38 KiB.
 const SUBSCRIPTIONS_AN_RPC: usize = 1024;
 
+/// The longest RPC that is read: over the longest frame, and over what 16,384 topics take that are
+/// announced at once, as a node of libp2p's gossipsub does.
+pub(super) const MAX_LEN: usize = 1024 * 1024;
+
 /// How long that is which follows the data of a message.
 pub(super) const AFTER: usize = 2 + NAME_LEN;
 

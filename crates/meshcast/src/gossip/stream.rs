@@ -24,6 +24,8 @@ use super::{
 pub(super) struct Writer<S> {
     stream: S,
     encoder: Encoder,
+    /// How many bytes were written.
+    written: u64,
     /// Something is written and not yet flushed.
     unflushed: bool,
 }
@@ -40,27 +42,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
         Self {
             stream,
             encoder: Encoder::default(),
+            written: 0,
             unflushed: false,
         }
     }
 
-    /// Writes all that `next` has, then flushes once. Ready when the stream is of no more use.
+    /// Writes all that `next` has, then flushes once. After an error the stream is of no more use.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         mut next: impl FnMut(&mut Context<'_>) -> Option<Outgoing>,
-    ) -> Poll<io::Error> {
-        if let Err(error) = self.poll_write(cx, &mut next) {
-            return Poll::Ready(error);
-        }
-        // A waker is left: with the queue if it was empty, else with the stream.
-        Poll::Pending
-    }
-
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        next: &mut impl FnMut(&mut Context<'_>) -> Option<Outgoing>,
     ) -> io::Result<()> {
         self.poll_hangup(cx)?;
         loop {
@@ -76,6 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(n) => {
                     self.encoder.advance(n);
+                    self.written += n as u64;
                     self.unflushed = true;
                 }
                 Poll::Pending => return Ok(()),
@@ -85,6 +77,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
             self.unflushed = false;
         }
         Ok(())
+    }
+
+    /// How many bytes were written.
+    pub(super) const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Whether the stream does not take all that there is.
+    pub(super) fn is_full(&self) -> bool {
+        !self.encoder.is_empty()
     }
 
     /// Notices that the peer dropped the stream while there is nothing to write. The peer never
@@ -401,7 +403,7 @@ mod tests {
         let mut frames = frames.iter().cloned();
         let cx = &mut Context::from_waker(Waker::noop());
         let next = |_: &mut Context<'_>| Some(Outgoing::Frame(topic(), frames.next()?));
-        assert!(writer.poll(cx, next).is_pending());
+        writer.poll(cx, next).expect("written");
         writer.stream.0
     }
 
@@ -451,7 +453,10 @@ mod tests {
             ..Pipe::default()
         }));
         let end = writer.poll(&mut Context::from_waker(Waker::noop()), |_| None);
-        assert!(matches!(end, Poll::Ready(error) if error.kind() == io::ErrorKind::UnexpectedEof));
+        assert_eq!(
+            end.map_err(|error| error.kind()),
+            Err(io::ErrorKind::UnexpectedEof)
+        );
     }
 
     #[test]

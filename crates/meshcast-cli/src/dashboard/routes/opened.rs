@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// By what they are called, while a page follows them.
+/// The channels by their keys, each while a page follows it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Opened(Arc<Mutex<BTreeMap<String, Entry>>>);
 

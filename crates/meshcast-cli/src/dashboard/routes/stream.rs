@@ -165,7 +165,7 @@ fn event(name: &str, data: &str) -> Bytes {
     format!("event: {name}\ndata: {data}\n\n").into()
 }
 
-/// How often it is looked for messages and for what happened: soon enough for a person.
+/// The time between two looks for messages and happenings: soon enough for a person.
 const TICK: Duration = Duration::from_millis(100);
 /// After ten seconds without an event.
 const QUIET: u32 = 100;

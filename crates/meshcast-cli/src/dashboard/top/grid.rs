@@ -40,7 +40,7 @@ pub(super) enum Tone {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Cell {
     pub(super) text: String,
-    /// What a number is sorted by; `None` if it is not known.
+    /// The value that a number is sorted by; `None` if it is not known.
     number: Option<f64>,
 }
 
@@ -122,8 +122,8 @@ impl Grid {
         self
     }
 
-    /// By a column: text from A on, numbers with the largest first, or the other way round. What is
-    /// not known comes last, and equal rows stay in the order they have.
+    /// By a column: text from A on, numbers with the largest first, or the other way round. Numbers
+    /// that are not known come last, and equal rows stay in the order they have.
     pub(super) fn sorted(mut self, column: usize, reverse: bool) -> Self {
         let is_number = self.columns.get(column).is_some_and(|it| it.is_number);
         self.rows.sort_by(|a, b| {
@@ -140,7 +140,7 @@ impl Grid {
         self
     }
 
-    /// How wide each column is, of as many as there is room for, with a space between two.
+    /// The width of each column, of as many as there is room for, with a space between two.
     pub(super) fn widths(&self, room: usize) -> Vec<usize> {
         let mut widths = Vec::new();
         let mut taken = 0;
@@ -179,7 +179,7 @@ impl Grid {
     }
 }
 
-/// What there is room for, with a sign that there is more.
+/// The part of a text that there is room for, with a sign if there is more.
 pub(super) fn cut(text: &str, width: usize) -> String {
     match text.char_indices().nth(width) {
         None => text.to_owned(),

@@ -1,4 +1,4 @@
-//! What the person at the keys has chosen, and what follows from it.
+//! The choices of the person at the keys, and what follows from them.
 
 use std::collections::VecDeque;
 
@@ -20,7 +20,7 @@ pub(super) struct Model {
     /// The filter is being typed.
     pub(super) is_typing: bool,
     pub(super) shows_help: bool,
-    /// What is new is not taken.
+    /// Nothing new is taken.
     pub(super) is_paused: bool,
     /// The row that is looked into.
     pub(super) open: Option<String>,

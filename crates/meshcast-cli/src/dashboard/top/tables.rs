@@ -49,7 +49,8 @@ pub(super) fn all(view: &View) -> [Grid; 3] {
     Tab::ALL.map(|tab| tab.table(view))
 }
 
-/// All members that are known. What only a node itself counts is known of those that were asked.
+/// All members that are known. Counts that only a node itself has are known of those that were
+/// asked.
 fn nodes(view: &View) -> Grid {
     let mut grid = Grid::new(NODES);
     for (name, member) in &view.members {

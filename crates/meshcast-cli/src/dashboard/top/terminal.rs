@@ -135,7 +135,7 @@ mod tests {
             .stderr(end())
             .spawn()
             .expect("it starts");
-        // What it says fits into the terminal's buffer, so it need not be read at once.
+        // Its output fits into the terminal's buffer, so it need not be read at once.
         assert!(!child.wait().expect("it ends").success());
         let after = tcgetattr(&theirs).expect("a terminal").local_modes;
         assert!(after.contains(LocalModes::ICANON | LocalModes::ECHO));

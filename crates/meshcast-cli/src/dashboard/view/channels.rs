@@ -47,7 +47,7 @@ impl<'a> Channels<'a> {
         self.0.get(&channel).map_or(&[], Vec::as_slice)
     }
 
-    /// What each is called. Where several meshes have one of a name, it is told by a part of the
+    /// What each is called. If several meshes have one of a name, it is told by a part of the
     /// mesh's id too, but in the mesh that most nodes here are of.
     fn keys(&self, picture: &'a Picture) -> BTreeMap<String, Channel<'a>> {
         let sizes = sizes(picture);
@@ -128,8 +128,8 @@ fn delivered<'a>(said: &[Said<'a>]) -> BTreeMap<(&'a str, &'a str), u64> {
     each.collect()
 }
 
-/// How much more there is than before. What was not there before counts as nothing new: it may be
-/// as old as it likes.
+/// How much more there is than before. A count that was not there before adds nothing new: it may
+/// be as old as it likes.
 fn new<K: Ord>(now: &BTreeMap<K, u64>, before: &BTreeMap<K, u64>) -> u64 {
     sum(now.iter().map(|(key, count)| {
         let before = before.get(key).unwrap_or(count);

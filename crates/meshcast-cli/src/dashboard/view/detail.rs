@@ -31,7 +31,7 @@ pub(in super::super) struct Open<'a> {
     pub(in super::super) objects: usize,
     pub(in super::super) subscribers: usize,
     pub(in super::super) mesh: usize,
-    /// To whom its gossip sends the channel at once: who is in its mesh of gossip.
+    /// The peers that its gossip sends the channel to at once: those in its mesh of gossip.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in super::super) sends_to: Option<Vec<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,7 +48,7 @@ pub(in super::super) struct Open<'a> {
 pub(in super::super) struct Links<'a> {
     pub(in super::super) a: &'a str,
     pub(in super::super) b: &'a str,
-    /// How many there are, also of those left out.
+    /// The number of links, counting those left out.
     pub(in super::super) count: usize,
     pub(in super::super) links: Vec<EachLink<'a>>,
 }

@@ -93,7 +93,7 @@ pub(super) fn pairs(picture: &Picture) -> Pairs<'_> {
         for peer in &look.peers {
             let is_asked = asked.contains_key(peer.peer_id.as_str());
             if !is_asked && picture.nodes.contains_key(&peer.name) {
-                // What it was before it ended.
+                // The link is of the peer as it was before it ended.
                 continue;
             }
             let end = Some(End {

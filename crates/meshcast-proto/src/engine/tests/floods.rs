@@ -312,7 +312,7 @@ fn who_comes_and_goes_in_a_loop_has_no_more_logs_looked_at_than_it_told_of() {
     assert_eq!(victim.engine.budget().used(), 0);
 }
 
-/// What is not kept here, and from before this node began, is fetched for it if it can be.
+/// Messages from before this node began are not kept here. They are fetched for it if possible.
 #[test]
 fn who_asks_for_what_is_not_kept_is_charged_for_each_log_until_it_goes() {
     const LOGS: usize = 1_000;

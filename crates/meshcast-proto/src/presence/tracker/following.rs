@@ -175,8 +175,8 @@ impl PresenceTracker {
         beat
     }
 
-    /// The channels that this node is on, as many as one heartbeat has room for: those after the ones
-    /// that the last was about.
+    /// The channels that this node is on, as many as one heartbeat has room for: those after the
+    /// ones that the last was about.
     fn next_places(&mut self) -> Places {
         let from = self.next_place;
         let mut rest = self.places.range(from..).copied();
@@ -217,7 +217,7 @@ impl PresenceTracker {
     }
 }
 
-/// What a peer is charged with for each whose signs of life it is to be handed.
+/// The charge to a peer for each member whose signs of life it is to be handed.
 pub(super) const FOLLOWED: usize = 64;
 
 /// By how many peers somebody is sought of whom nothing is heard.

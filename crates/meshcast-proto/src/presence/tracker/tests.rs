@@ -411,8 +411,8 @@ const CHANNELS: usize = 3;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// In any case everybody sees those who are there in the end, and nobody else. The reports on the
-    /// way fit what each saw, which the world checks at each step.
+    /// In any case everybody sees those who are there in the end, and nobody else. The reports on
+    /// the way fit what each saw, which the world checks at each step.
     #[test]
     fn all_see_the_same_in_the_end_whatever_happened(
         events in proptest::collection::vec(event(6), 1..80),

@@ -1,5 +1,5 @@
-//! Which logs each peer has to do with: those of which it told or asked for something, for which it
-//! is charged, and those that it posts. When a peer goes these are looked at, and no others. So
+//! The logs that each peer has to do with: those of which it told or asked for something, for which
+//! it is charged, and those that it posts. When a peer goes these are looked at, and no others. So
 //! whoever comes and goes all the time causes no more work than what it said.
 
 use std::collections::{BTreeMap, BTreeSet};

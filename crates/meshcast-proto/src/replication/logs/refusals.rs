@@ -128,7 +128,7 @@ mod tests {
         let mut now = 0;
         for secs in [2, 4, 8, 16, 32, 32] {
             refusals.refused(&key, SUBJECT, BY, at(now));
-            // What comes by gossip meanwhile makes it no longer.
+            // Frames that come by gossip meanwhile make it no longer.
             refusals.refused(&key, SUBJECT, BY, at(now + 1));
             now += secs;
             assert!(refusals.contains(&key, at(now - 1)));

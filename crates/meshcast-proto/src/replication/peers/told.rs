@@ -1,9 +1,9 @@
-//! What peers were told of the channels that are open here, and how far they have answered.
+//! The channels open here that peers were told of, and how far they have answered.
 //!
 //! A member is told of all of them when it comes, and all members are told of one when it is
-//! opened. So that is noted once for each member and once for each channel. What is left for each
-//! pair are two bytes: how far the answer is. Only what is told once more, since its answer took
-//! too long, is noted apart, and charged to the member.
+//! opened. So that is noted once for each member and once for each channel. Two bytes are left for
+//! each pair: how far the answer is. Only what is told once more, since its answer took too long,
+//! is noted apart, and charged to the member.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -50,7 +50,7 @@ pub(super) struct Answers {
     came: Opening,
     /// By the place of the channel; none where there is none yet.
     heard: Vec<AnswerHeard>,
-    /// What it was told once more and has not answered, by the place of the channel.
+    /// The openings that it was told once more and has not answered, by the place of the channel.
     again: BTreeMap<usize, Opening>,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct AnswerHeard {
     pub(super) is_unknown: bool,
 }
 
-/// How far a peer has answered that a channel is open here.
+/// The state of a peer's answer to the opening of a channel here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum State {
     /// It was not told so.
@@ -173,12 +173,12 @@ impl Answers {
         self.await_answer(told);
     }
 
-    /// What it was told once more counts no longer. `true` if it was.
+    /// The opening told once more counts no longer. `true` if there was one.
     pub(super) fn end_again(&mut self, told: Told) -> bool {
         self.again.remove(&told.place).is_some()
     }
 
-    /// How often it was told once more and has not answered.
+    /// The number of openings that it was told once more and has not answered.
     pub(super) fn again(&self) -> usize {
         self.again.len()
     }

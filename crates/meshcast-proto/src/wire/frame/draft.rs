@@ -66,7 +66,13 @@ impl Draft {
     /// the length of a frame.
     fn reserve(&mut self, bytes: usize) {
         if self.buffer.is_empty() {
-            let expected = buffers::used(self.room + bytes.max(self.expected) + TAIL_LEN);
+            // Not for a short post: it may wait alone, and is charged by what is in it.
+            let expected = if bytes < EXPECTED_FROM {
+                0
+            } else {
+                self.expected
+            };
+            let expected = buffers::used(self.room + bytes.max(expected) + TAIL_LEN);
             let new = || Vec::with_capacity(self.room + bytes + TAIL_LEN);
             self.buffer = expected.unwrap_or_else(new);
             self.buffer.resize(self.room, 0);
@@ -75,6 +81,13 @@ impl Draft {
         let needed = len + bytes + TAIL_LEN;
         if needed > capacity {
             let doubled = (2 * capacity).min(Frame::MAX_LEN);
+            let is_filling = needed >= EXPECTED_FROM && self.expected > len;
+            let expected = if is_filling {
+                self.room + self.expected + TAIL_LEN
+            } else {
+                0
+            };
+            let doubled = doubled.max(expected);
             buffers::reserve(&mut self.buffer, needed.max(doubled) - len);
         }
     }
@@ -110,6 +123,9 @@ impl fmt::Debug for Draft {
         write!(f, "Draft({} bytes)", self.len())
     }
 }
+
+/// From how many bytes on a draft is expected to become as long as the last one.
+const EXPECTED_FROM: usize = 16 * 1024;
 
 /// What follows the records: the chain with its length, and the signature. A chain with common
 /// names takes less than half of the longest one.

@@ -13,7 +13,7 @@ use crate::{
 /// Two nodes, of which the first reads nothing over 32 KiB: a longer message ends its reading of
 /// what the other gossips, while both believe the link to be well.
 async fn hard_of_hearing(mesh: &Mesh) -> (Node, Node) {
-    let a = mesh.builder("a").max_rpc_len(32 * 1024);
+    let a = mesh.builder("a").mute_from(32 * 1024);
     let a = a.spawn().await.expect("starts");
     let b = mesh.node("b", &[&a]).await;
     (a, b)

@@ -1,4 +1,4 @@
-//! What becomes of questions and replies when somebody's share of the memory is used up.
+//! The fate of questions and replies when somebody's share of the memory is used up.
 
 use super::{
     attacks::{alone, asked_by, has_reply, is_asked, is_handed, made_up, replied_by, says, until},

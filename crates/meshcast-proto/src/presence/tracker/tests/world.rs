@@ -549,7 +549,7 @@ impl World {
         }
     }
 
-    /// Who is seen on a channel that it does not have open.
+    /// The members that are seen on a channel and do not have it open.
     pub(super) fn ghosts(&self, at: usize, spot: &Spot) -> Vec<Sender> {
         let there = self
             .nodes
@@ -560,8 +560,8 @@ impl World {
         seen.filter(|sender| !there.contains(sender)).collect()
     }
 
-    /// How many changes each was told of. Who is there and has no way to a node on the channel may
-    /// be heard of by another channel; that this ends is not counted.
+    /// How many changes each was told of. A member that is there and has no way to a node on the
+    /// channel may be heard of by another channel; that this ends is not counted.
     pub(super) fn changes(&self) -> Vec<usize> {
         let told = |n: usize, at: usize| {
             let expected = self.expected(at, n);
