@@ -91,8 +91,8 @@ pub(crate) struct Gossip {
 }
 
 impl Gossip {
-    /// `mute_from` is [`NEVER_MUTE`] outside of tests: from the first RPC on that is longer, nothing that
-    /// a connection brings is heard, as by a fault that nobody notices.
+    /// `mute_from` is [`NEVER_MUTE`] outside of tests: from the first RPC on that is longer,
+    /// nothing that a connection brings is heard, as by a fault that nobody notices.
     pub(crate) fn new(mesh: MeshId, verifier: SharedVerifier, mute_from: usize) -> Self {
         Self {
             judge: Judge::new(mesh, verifier),

@@ -32,8 +32,8 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// For another stream to the same peer, which may have been told some and not all: everything is
-    /// told once more, also what was left since the peer came.
+    /// For another stream to the same peer, which may have been told some and not all: everything
+    /// is told once more, also what was left since the peer came.
     pub(super) const fn again(self) -> Self {
         Self { until: 0, ..self }
     }

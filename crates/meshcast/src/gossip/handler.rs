@@ -40,7 +40,7 @@ pub(crate) struct Handler {
     judge: Judge,
     announcements: Announcements,
     queue: Queue,
-    /// What the peer was told when it came: nothing.
+    /// The announcements that the peer was told when it came: none.
     came: Told,
     /// As in [`Gossip::new`](super::Gossip::new), and whether it came to that.
     mute_from: usize,
@@ -257,7 +257,7 @@ impl ConnectionHandler for Handler {
             .map(ConnectionHandlerEvent::NotifyBehaviour)
     }
 
-    /// What waits is for another connection to write: closing may take its time.
+    /// Another connection writes the rest: closing may take its time.
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<Option<Report>> {
         self.outbound = Outbound::Ended;
         self.queue.close(self.connection);

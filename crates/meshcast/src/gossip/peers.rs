@@ -24,7 +24,7 @@ pub(super) struct Peers {
 pub(super) struct Peer {
     topics: HashSet<Topic>,
     queue: Queue,
-    /// What it was told when it came: nothing.
+    /// The announcements that it was told when it came: none.
     came: Told,
     /// It is given nothing, though it listens, and fetches instead. Plumtree calls so whoever is
     /// told what there is and not given it.

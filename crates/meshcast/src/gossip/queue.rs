@@ -128,8 +128,8 @@ impl Queue {
         dropped
     }
 
-    /// Whether the peer has taken nothing for [`DEAF_FOR`], though something waited all the time: in
-    /// the queue, or in front of its stream. To be called every second or so.
+    /// Whether the peer has taken nothing for [`DEAF_FOR`], though something waited all the time:
+    /// in the queue, or in front of its stream. To be called every second or so.
     pub(super) fn is_deaf(&self, now: Time) -> bool {
         let mut waiting = self.0.lock();
         if waiting.frames.is_empty() && !waiting.writers.iter().any(|it| it.is_full) {
