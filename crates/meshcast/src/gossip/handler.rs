@@ -146,7 +146,7 @@ impl Handler {
         let polled = writer.poll(cx, |cx| {
             // One connection at a time says all, so that the order stays.
             let changes = if queue.is_writer(connection) {
-                announcements.next(told, ANNOUNCED_AT_ONCE)
+                announcements.next(told, rpc::MAX_SUBSCRIPTIONS)
             } else {
                 Vec::new()
             };
@@ -331,6 +331,3 @@ const REOPENINGS: u32 = 3;
 
 /// The number of RPCs that are read in one turn if there is nothing to tell of them.
 const RPCS_AT_ONCE: usize = 64;
-
-/// The number of topics that are announced at once: 38 KiB.
-const ANNOUNCED_AT_ONCE: usize = 1024;

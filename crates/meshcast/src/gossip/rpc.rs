@@ -48,7 +48,7 @@ impl Rpc {
 impl Iterator for Rpc {
     type Item = Said;
 
-    /// Nothing is read after something unreadable.
+    /// Ends where the protobuf is malformed.
     fn next(&mut self) -> Option<Said> {
         while !self.rest.is_empty() {
             let Some(field) = Field::read(&mut self.rest) else {
@@ -148,7 +148,7 @@ fn read_varint(from: &mut Bytes) -> Option<u64> {
 
 /// Writes that a node listens on these topics, or does no more: RPCs, each after its length.
 pub(super) fn write_subscriptions(changes: &[(Topic, bool)], to: &mut BytesMut) {
-    for some in changes.chunks(SUBSCRIPTIONS_AN_RPC) {
+    for some in changes.chunks(MAX_SUBSCRIPTIONS) {
         write_varint(to, some.len() * field_len(SUBSCRIPTION));
         for (topic, joins) in some {
             begin_field(to, SUBSCRIPTIONS, SUBSCRIPTION);
@@ -219,7 +219,7 @@ const FOUR: u8 = 5;
 const SUBSCRIPTION: usize = 2 + 2 + NAME_LEN;
 
 /// How many are said at once: 38 KiB.
-const SUBSCRIPTIONS_AN_RPC: usize = 1024;
+pub(super) const MAX_SUBSCRIPTIONS: usize = 1024;
 
 /// The longest RPC that is read: over the longest frame, and over what 16,384 topics take that are
 /// announced at once, as a node of libp2p's gossipsub does.
