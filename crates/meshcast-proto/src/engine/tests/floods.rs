@@ -254,7 +254,7 @@ fn who_does_not_read_is_told_when_it_does() {
     reason = "what is measured is the work, in comparison"
 )]
 fn who_opens_a_channel_again_does_not_make_each_log_of_it_be_looked_at() {
-    const TIMES: u32 = 2_000;
+    const TIMES: u32 = 200;
     let opening = |logs: usize| {
         let mut victim = Victim::new();
         victim.connect(0);
@@ -267,11 +267,16 @@ fn who_opens_a_channel_again_does_not_make_each_log_of_it_be_looked_at() {
         (0..8).for_each(|_| {
             victim.say(1, open());
         });
-        let start = std::time::Instant::now();
-        (0..TIMES).for_each(|_| {
-            victim.say(1, open());
+        // The shortest of some: others may have wanted the processor meanwhile.
+        let took = (0..10).map(|_| {
+            let start = std::time::Instant::now();
+            (0..TIMES).for_each(|_| {
+                victim.say(1, open());
+            });
+            start.elapsed()
         });
-        (start.elapsed(), victim.say(1, open()))
+        let took = took.min().unwrap_or_default();
+        (took, victim.say(1, open()))
     };
     let ((few, _), (many, told)) = (opening(16), opening(16_384));
     assert_eq!(told, 0, "what is measured is not what it takes to tell");
