@@ -439,7 +439,7 @@ mod tests {
         let wakers = counts
             .each_ref()
             .map(|count| Waker::from(Arc::clone(count)));
-        let contexts = wakers.each_ref().map(|waker| Context::from_waker(waker));
+        let contexts = wakers.each_ref().map(Context::from_waker);
         let woken = || {
             counts
                 .each_ref()
