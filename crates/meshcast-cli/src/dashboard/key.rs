@@ -35,10 +35,15 @@ impl PageKey {
         let (Some(shown), None) = (shown.next(), shown.next()) else {
             return false;
         };
-        let key = shown.as_bytes().strip_prefix(b"Bearer ");
-        key.is_some_and(|key| is_same(key, self.0.as_bytes()))
+        let parts = shown.as_bytes().split_at_checked(SCHEME.len());
+        parts.is_some_and(|(scheme, key)| {
+            scheme.eq_ignore_ascii_case(SCHEME) && is_same(key, self.0.as_bytes())
+        })
     }
 }
+
+/// The scheme of the header, in letters of any case (RFC 9110).
+const SCHEME: &[u8] = b"Bearer ";
 
 /// However long it takes to compare, that tells nothing of where they differ.
 fn is_same(a: &[u8], b: &[u8]) -> bool {
@@ -76,6 +81,7 @@ mod tests {
         assert_eq!(text.len(), 32);
         let bearer = format!("Bearer {text}");
         assert!(shown(&key, &[&bearer]));
+        assert!(shown(&key, &[&format!("bearer {text}")]));
         assert!(!shown(&other, &[&bearer]));
         for wrong in [
             text,

@@ -3,7 +3,7 @@
 //! A frame is kept for as long as the history has room, so memory for long ones is taken and given
 //! back all the time, the oldest first. Allocators hand such large pieces back to the system at
 //! once and have it clear new ones, which cost a third of the time of a node that sends values of
-//! 64 KiB flat out. So what is given back is kept here for the next frame, [`KEPT`] bytes of it for
+//! 64 KiB flat out. So what is given back is kept here for the next frame, 2 MiB of it for
 //! the whole process.
 
 use std::{

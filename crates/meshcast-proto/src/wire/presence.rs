@@ -320,7 +320,7 @@ impl Beat {
     }
 }
 
-/// On which channels a member is present, of those whose [tags](place_tag) are in a range. A member
+/// On which channels a member is present, of those whose tags are in a range. A member
 /// that is on many names the next of them with each sign of life, in turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
