@@ -1,7 +1,7 @@
 //! A session to every peer: opaque messages, both ways, in order and without loss while its stream
 //! lives.
 //!
-//! gossipsub carries what everyone is to hear. A session carries what two peers have to say to each
+//! Gossip carries what everyone is to hear. A session carries what two peers have to say to each
 //! other, and knows nothing of what is inside.
 //!
 //! May use: libp2p, the memory budget and `ids`.
