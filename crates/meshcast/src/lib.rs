@@ -185,8 +185,8 @@
 //!
 //! Without any, 183 crates are built on Linux (`cargo tree -e normal --prefix none | sort -u`).
 //! Most of them are needed by libp2p, which is built with noise, ping and Ed25519 alone.
-//! Another 11 watch the interfaces of the machine (`if-watch`), 10 are of signatures, hashes and the
-//! wire, 3 of TLS.
+//! Another 11 watch the interfaces of the machine (`if-watch`), 10 are of signatures, hashes and
+//! the wire, 3 of TLS.
 //!
 //! More: [limits], [security], [benchmarks], [protocol], [architecture].
 //!
