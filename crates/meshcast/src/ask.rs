@@ -88,7 +88,7 @@ use meshcast_value::{DecodeError, EncodeError};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::{
-    channel::{AskEvent, Asking, Borrowed, BroadcastChannel, Hub, Payload, decode_bytes, encode},
+    channel::{AskEvent, Asking, Borrowed, BroadcastChannel, Hub, Payload, decode_bytes},
     clock::moment,
     ids::peer_id,
 };
@@ -242,9 +242,8 @@ impl<T: Payload> BroadcastChannel<T> {
         &self,
         question: &(impl Borrowed<Q> + ?Sized),
     ) -> Result<Ask<A>, QuestionError> {
-        let (format, payload) = encode::<Q, _>(question, |format, bytes| {
-            (format, Bytes::copy_from_slice(bytes))
-        })?;
+        let copy = |format, bytes: &[u8]| (format, Bytes::copy_from_slice(bytes));
+        let (format, payload) = question.encoded(copy)?;
         let (size, limit) = (payload.len(), AskMessage::MAX_PAYLOAD_LEN);
         if size > limit {
             return Err(QuestionError::TooLarge { size, limit });

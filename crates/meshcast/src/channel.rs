@@ -43,7 +43,7 @@ use crate::error::PostError;
 #[cfg(feature = "testing")]
 pub(crate) use self::message::{Origin, Provenance};
 #[cfg(feature = "admin")]
-pub(crate) use self::ring::{Unpacked, UnpackedValue};
+pub(crate) use self::{message::Received, ring::Unpacked};
 pub use self::{
     awaited::AckError,
     cursor::{Cursor, CursorError},
@@ -62,7 +62,7 @@ pub(crate) use self::{
     exchange::{AskEvent, AskQueues, Asking, Charge, Incoming, Replier},
     hub::{Hub, Opening, Requests},
     outbox::{Poster, Posters, Section},
-    payload::{decode, decode_bytes, encode},
+    payload::{decode, decode_bytes},
     registry::{MAX_NAMES, Registry},
     ring::{Item, ReaderId, Wanted},
 };
@@ -459,10 +459,11 @@ impl<T: Payload> Object<T> {
         if self.is_closed() {
             return Err(PostError::Closed);
         }
-        let record = encode::<T, _>(message, |format, value| {
-            self.hub.post(self.id, format, value, who)
-        })??;
-        Ok(Receipt::new(Arc::clone(&self.hub), record))
+        let posted = message.encoded(|format, value| {
+            let record = self.hub.post(self.id, format, value, who)?;
+            Ok(Receipt::new(Arc::clone(&self.hub), record))
+        });
+        posted?
     }
 
     fn dispatch(&self) {

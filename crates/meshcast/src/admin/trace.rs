@@ -15,7 +15,7 @@ use super::{
     shared::{Admin, named},
 };
 use crate::{
-    channel::{Unpacked, UnpackedValue, decode},
+    channel::{Received, Unpacked, decode},
     clock::{Clock, wall_time_of},
     command::{Trace, TraceQuery, Traced, TracedSender},
     ids::peer_id,
@@ -75,7 +75,7 @@ pub(super) async fn trace(
 
 impl schema::TraceReport {
     /// Without messages, and the newest of what is kept, not read yet.
-    fn new(channel: String, trace: Trace, most: usize, clock: Clock) -> (Self, Vec<UnpackedValue>) {
+    fn new(channel: String, trace: Trace, most: usize, clock: Clock) -> (Self, Vec<Received>) {
         let Trace {
             is_open,
             senders,
@@ -85,14 +85,14 @@ impl schema::TraceReport {
         let told = senders.into_iter().map(|sender| {
             let TracedSender { info, oldest, kept } = sender;
             let kept = kept.into_iter();
-            values.extend(kept.flat_map(|delivery| Unpacked::new(delivery, None, clock)));
+            values.extend(kept.flat_map(|delivery| Unpacked::new(delivery, None, false, clock)));
             schema::TracedSender {
                 sender: schema::Sender::from(&info),
                 oldest_seq: oldest.map(Seq::get),
             }
         });
         let senders = told.collect();
-        values.sort_by_key(|UnpackedValue { origin, .. }| {
+        values.sort_by_key(|Received { origin, .. }| {
             let sender = origin.member.sender();
             (origin.posted_at, sender, origin.seqs.first())
         });
@@ -109,7 +109,7 @@ impl schema::TraceReport {
     }
 }
 
-fn message(value: UnpackedValue) -> schema::TracedMessage {
+fn message(value: Received) -> schema::TracedMessage {
     let decoded: Option<Value> = decode(&value.posted).ok();
     let data = decoded.and_then(|value| value.to_json_within(PREVIEW_MEMORY).ok());
     let origin = value.origin;

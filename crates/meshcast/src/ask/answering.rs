@@ -13,7 +13,7 @@ use super::{
     FromMember,
     places::{PLACES, Places},
 };
-use crate::channel::{BroadcastChannel, Incoming, Payload, decode_bytes, encode};
+use crate::channel::{Borrowed as _, BroadcastChannel, Incoming, Payload, decode_bytes};
 
 /// Keeps answering questions; dropping it ends that. It keeps the channel object open.
 #[must_use = "dropping it ends the answering"]
@@ -64,7 +64,7 @@ impl<T: Payload> BroadcastChannel<T> {
                 let answered = AssertUnwindSafe(async {
                     let data = decode_bytes::<Q>(question.format, &question.payload).ok()?;
                     let answer = handler(FromMember { data, member }).await;
-                    let encoded = encode::<A, _>(&answer, |format, bytes| {
+                    let encoded = answer.encoded(|format, bytes| {
                         let fits = bytes.len() <= AskMessage::MAX_PAYLOAD_LEN;
                         fits.then(|| Reply::Answer(format, bytes.to_vec().into()))
                     });

@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures::FutureExt as _;
+use meshcast_value::DecodeError;
 use tokio::task::{AbortHandle, JoinHandle};
 use tracing::{Instrument as _, Span};
 
@@ -14,11 +15,11 @@ use super::{
     Messages, Object, ObjectId,
     hub::{Dispatch, Due, Hub},
     payload::{self, Payload},
-    ring::{Item, Unpacked, UnpackedValue},
+    ring::{Item, Unpacked},
 };
 use crate::{
     channel::{
-        message::{Gap, GapReason, Message, Origin, RecvError, Undecodable},
+        message::{Gap, GapReason, Message, Origin, Received, RecvError, Undecodable},
         spans,
     },
     clock::Clock,
@@ -154,21 +155,25 @@ impl<T: Payload> Handlers<T> {
     }
 
     /// Makes a message of a value, or says that it is none and counts it.
-    pub(super) fn decode(&self, value: &UnpackedValue) -> Result<Message<T>, RecvError> {
-        let origin = value.origin.clone();
-        match payload::decode(&value.posted) {
+    // In place; see `Unpacked::next_for`.
+    #[inline(always)]
+    pub(super) fn decode(&self, mut value: Received) -> Result<Message<T>, RecvError> {
+        match payload::take(&mut value.posted) {
             Ok(data) => Ok(Message {
                 data,
-                origin,
-                is_history: value.is_history,
+                origin: value.origin,
             }),
-            Err(source) => {
-                self.hub.common().stats().undecodable();
-                tracing::debug!(channel = ?self.hub.name(), name = %origin.member.credential().name,
-                    seqs = %origin.seqs, error = %source, "a value does not decode");
-                Err(Undecodable::new(origin, value.posted.clone(), source).into())
-            }
+            Err(source) => Err(self.undecodable(value, source).into()),
         }
+    }
+
+    #[cold]
+    fn undecodable(&self, value: Received, source: DecodeError) -> Undecodable {
+        let origin = &value.origin;
+        self.hub.common().stats().undecodable();
+        tracing::debug!(channel = ?self.hub.name(), name = %origin.member.credential().name,
+            seqs = %origin.seqs, error = %source, "a value does not decode");
+        Undecodable::new(value, source)
     }
 
     /// Around what handlers do with a message.
@@ -203,12 +208,12 @@ impl<T: Payload> Handlers<T> {
 }
 
 impl<T: Payload> Dispatch for Handlers<T> {
-    fn value(&self, value: &UnpackedValue) {
+    fn value(&self, value: &Received) {
         let span = self.span(&value.origin);
         let _inside = span.enter();
         let handlers = lock(&self.lists).message.clone();
         // Decoding runs code of the user as well: that of `T`.
-        let decode = || self.guarded(|| self.decode(value));
+        let decode = || self.guarded(|| self.decode(value.clone()));
         if handlers.is_empty() {
             // There are only error handlers, who want to know whether it would have been one.
             if let Some(Err(error)) = decode() {
@@ -359,11 +364,11 @@ async fn run(mut dispatcher: Dispatcher) {
                     .for_each(|(_, handlers)| handlers.missed(&missed));
             }
             Some(Item::Values(delivery, posters)) => {
-                let values = Unpacked::new(delivery, posters, hub.common().clock());
-                for value in values.of_history(is_history) {
-                    let hearing = objects
-                        .iter()
-                        .filter(|(object, _)| value.is_for(*object) && due(*object));
+                let clock = hub.common().clock();
+                let mut values = Unpacked::new(delivery, posters, is_history, clock);
+                while let Some(value) = values.next() {
+                    let hears = |object| values.is_heard_by(object, &value) && due(object);
+                    let hearing = objects.iter().filter(|(object, _)| hears(*object));
                     hearing.for_each(|(_, handlers)| handlers.value(&value));
                 }
             }

@@ -14,10 +14,9 @@ use meshcast_proto::{Sender, Seq, WallTime};
 use super::{
     BroadcastChannel, ChannelOptions, Payload, Since,
     messages::{Messages, Next},
-    ring::UnpackedValue,
 };
 use crate::{
-    channel::message::{Gap, GapReason, Message, RecvError},
+    channel::message::{Gap, GapReason, Message, Received, RecvError},
     error::OpenError,
 };
 
@@ -251,7 +250,7 @@ struct KeptMessage {
     posted: WallTime,
     sender: Sender,
     seq: Seq,
-    value: UnpackedValue,
+    value: Received,
 }
 
 impl Newest {
@@ -265,7 +264,7 @@ impl Newest {
         }
     }
 
-    fn push(&mut self, value: UnpackedValue) {
+    fn push(&mut self, value: Received) {
         let (sender, posted) = (value.origin.member.sender(), value.origin.posted_at);
         let latest = self.latest.entry(sender).or_insert(posted);
         *latest = posted.max(*latest);
@@ -288,7 +287,7 @@ impl Newest {
     }
 
     /// All of them, the oldest first.
-    fn into_values(self) -> impl Iterator<Item = UnpackedValue> {
+    fn into_values(self) -> impl Iterator<Item = Received> {
         // The heap has them the other way round.
         let sorted = self.values.into_sorted_vec();
         sorted.into_iter().rev().map(|Reverse(kept)| kept.value)

@@ -22,7 +22,13 @@ pub struct Message<T> {
     /// The posted value.
     pub data: T,
     pub(crate) origin: Origin,
-    pub(crate) is_history: bool,
+}
+
+/// A value that came, not decoded yet, and where it comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Received {
+    pub(crate) origin: Origin,
+    pub(crate) posted: Posted,
 }
 
 /// Where a value comes from.
@@ -50,6 +56,8 @@ pub(crate) struct Provenance {
     /// The peer that gave it, as far as that is known.
     pub(crate) from: Option<Sender>,
     pub(crate) received: Instant,
+    /// It is of the history that its reader began with.
+    pub(crate) is_history: bool,
 }
 
 impl<T> Message<T> {
@@ -114,7 +122,7 @@ impl<T> Message<T> {
     /// before this node had looked back. Never with an object that wanted nothing from before it
     /// was made.
     pub fn is_history(&self) -> bool {
-        self.is_history
+        self.origin.is_history
     }
 
     /// The same message with other data.
@@ -122,7 +130,6 @@ impl<T> Message<T> {
         Message {
             data: f(self.data),
             origin: self.origin,
-            is_history: self.is_history,
         }
     }
 }
@@ -202,41 +209,39 @@ impl fmt::Debug for Gap {
 
 /// A message that does not decode as what its channel object carries.
 #[derive(Clone, thiserror::Error)]
-#[error("message {} of {} does not decode", origin.seqs, self.name())]
+#[error("message {} of {} does not decode", value.origin.seqs, self.name())]
 pub struct Undecodable {
     /// By itself, so that a result with this error is not much larger than a message.
-    origin: Box<Origin>,
-    posted: Posted,
+    value: Box<Received>,
     source: DecodeError,
 }
 
 impl Undecodable {
-    pub(crate) fn new(origin: Origin, posted: Posted, source: DecodeError) -> Self {
+    pub(crate) fn new(value: Received, source: DecodeError) -> Self {
         Self {
-            origin: Box::new(origin),
-            posted,
+            value: Box::new(value),
             source,
         }
     }
 
     /// The process that posted it.
     pub fn sender(&self) -> PeerId {
-        peer_id(self.origin.member.sender())
+        peer_id(self.value.origin.member.sender())
     }
 
     /// The name of the node that posted it.
     pub fn name(&self) -> &NodeName {
-        &self.origin.member.credential().name
+        &self.value.origin.member.credential().name
     }
 
     /// The region of the node that posted it.
     pub fn region(&self) -> &Region {
-        &self.origin.member.credential().region
+        &self.value.origin.member.credential().region
     }
 
     /// Its number; see [`Message::seq`].
     pub fn seq(&self) -> u64 {
-        self.origin.seqs.first().get()
+        self.value.origin.seqs.first().get()
     }
 
     /// The decoding error.
@@ -249,7 +254,7 @@ impl Undecodable {
     /// # Errors
     /// [`DecodeError`] if its bytes are no value at all.
     pub fn value(&self) -> Result<Value, DecodeError> {
-        crate::channel::decode(&self.posted)
+        crate::channel::decode(&self.value.posted)
     }
 }
 
@@ -361,6 +366,7 @@ mod tests {
                 via: Via::Local,
                 from: None,
                 received: crate::clock::moment(),
+                is_history: false,
             }),
         };
         let posted = Posted {
@@ -369,12 +375,11 @@ mod tests {
             payload: bytes::Bytes::new(),
         };
         let source = DecodeError::Truncated { offset: 1 };
-        let undecodable = Undecodable::new(origin.clone(), posted, source);
         let message = Message {
             data: "hello",
-            origin,
-            is_history: false,
+            origin: origin.clone(),
         };
+        let undecodable = Undecodable::new(Received { origin, posted }, source);
         let error = RecvError::from(gap.clone());
         let credential = member.credential();
         let printed: [&dyn fmt::Debug; 8] = [

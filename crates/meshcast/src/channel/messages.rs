@@ -14,9 +14,9 @@ use super::{
     Object, Payload,
     cursor::{Cursor, Mark, Marks},
     hub::Read,
-    ring::{Item, ReadPosition, ReaderId, Unpacked, UnpackedValue},
+    ring::{Item, ReadPosition, ReaderId, Unpacked},
 };
-use crate::channel::message::{Gap, Message, RecvError};
+use crate::channel::message::{Gap, Message, Received, RecvError};
 use crate::clock::moment;
 
 /// The messages of a channel, as a [`Stream`].
@@ -49,7 +49,7 @@ pub struct Messages<T: Payload> {
 
 /// What a stream reads next.
 pub(super) enum Next {
-    Value(UnpackedValue),
+    Value(Received),
     Missed(Gap),
     CaughtUp,
 }
@@ -124,6 +124,10 @@ impl<T: Payload> Messages<T> {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message<T>, RecvError>>> {
+        // As a rule the delivery that is being read has one more.
+        if let Some(value) = self.next_value() {
+            return Poll::Ready(Some(self.object.handlers.decode(value)));
+        }
         loop {
             match ready!(self.poll_next_item(cx)) {
                 None => return Poll::Ready(None),
@@ -136,7 +140,7 @@ impl<T: Payload> Messages<T> {
     /// What is handed out of it, if that is anything.
     pub(super) fn decode(&self, next: Next) -> Option<Result<Message<T>, RecvError>> {
         match next {
-            Next::Value(value) => Some(self.object.handlers.decode(&value)),
+            Next::Value(value) => Some(self.object.handlers.decode(value)),
             Next::Missed(gap) => Some(Err(gap.into())),
             Next::CaughtUp => None,
         }
@@ -148,16 +152,8 @@ impl<T: Payload> Messages<T> {
             let Some(reader) = self.reader.filter(|_| !self.object.is_closed()) else {
                 return Poll::Ready(None);
             };
-            if let Some(current) = &mut self.current {
-                let value = current.find(|value| value.is_for(self.object.id));
-                let due = current.due();
-                if value.is_none() {
-                    self.current = None;
-                }
-                self.note(due);
-                if let Some(value) = value {
-                    return Poll::Ready(Some(Next::Value(value)));
-                }
+            if let Some(value) = self.next_value() {
+                return Poll::Ready(Some(Next::Value(value)));
             }
             match ready!(self.object.hub.poll_read(reader, cx)) {
                 None => return Poll::Ready(None),
@@ -171,14 +167,30 @@ impl<T: Payload> Messages<T> {
                 }
                 Some(Read::Item(Item::Values(delivery, posters), is_history)) => {
                     let clock = self.object.hub.common().clock();
-                    let values = Unpacked::new(delivery, posters, clock);
-                    self.current = Some(values.of_history(is_history));
+                    self.current = Some(Unpacked::new(delivery, posters, is_history, clock));
                 }
             }
         }
     }
 
+    /// The next value of the delivery that is being read.
+    #[inline(always)]
+    fn next_value(&mut self) -> Option<Received> {
+        let current = self.current.as_mut()?;
+        if self.object.is_closed() {
+            return None;
+        }
+        let value = current.next_for(self.object.id);
+        let due = current.due();
+        if value.is_none() {
+            self.current = None;
+        }
+        self.note(due);
+        value
+    }
+
     /// Notes down which number is due next of a sender, if anybody wants to know.
+    #[inline]
     fn note(&mut self, (sender, due): (Sender, Seq)) {
         if let (Some(marks), Some(read)) = (&mut self.read, due.previous()) {
             let heard = moment();

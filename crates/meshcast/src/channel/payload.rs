@@ -1,6 +1,6 @@
 //! From `T` to the bytes of a record and back.
 
-use std::{any::Any, cell::RefCell};
+use std::{any::Any, cell::RefCell, mem};
 
 use bytes::Bytes;
 use meshcast_proto::{Format, Posted};
@@ -18,32 +18,31 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Payload for T {}
 /// `str` for `String`, `[U]` for `Vec<U>`, and `[u8]` for `Bytes` and for [`EncodedValue`]. There
 /// is nothing to implement by hand.
 pub trait Borrowed<T: Payload> {
-    /// Its bytes, which stand in the buffer or in itself.
+    /// Hands its encoded bytes to `f`.
     #[doc(hidden)]
-    fn write<'a>(&'a self, buffer: &'a mut Vec<u8>) -> Result<(Format, &'a [u8]), EncodeError>;
+    fn encoded<R>(&self, f: impl FnOnce(Format, &[u8]) -> R) -> Result<R, EncodeError>;
 }
 
 impl<T: Payload> Borrowed<T> for T {
-    fn write<'a>(&'a self, buffer: &'a mut Vec<u8>) -> Result<(Format, &'a [u8]), EncodeError> {
+    #[inline]
+    fn encoded<R>(&self, f: impl FnOnce(Format, &[u8]) -> R) -> Result<R, EncodeError> {
         let any: &dyn Any = self;
         if let Some(bytes) = any.downcast_ref::<Bytes>() {
-            return Ok((Format::Raw, bytes));
+            return Ok(f(Format::Raw, bytes));
         }
         if let Some(value) = any.downcast_ref::<EncodedValue>() {
-            return Ok((Format::Value, value.as_bytes()));
+            return Ok(f(Format::Value, value.as_bytes()));
         }
         match any.downcast_ref::<Value>() {
-            Some(value) => value.encode(buffer)?,
-            None => value::to_bytes(self, buffer)?,
+            Some(value) => in_scratch(f, |buffer| value.encode(buffer)),
+            None => in_scratch(f, |buffer| value::to_bytes(self, buffer)),
         }
-        Ok((Format::Value, buffer))
     }
 }
 
 impl Borrowed<String> for str {
-    fn write<'a>(&'a self, buffer: &'a mut Vec<u8>) -> Result<(Format, &'a [u8]), EncodeError> {
-        value::to_bytes(self, buffer)?;
-        Ok((Format::Value, buffer))
+    fn encoded<R>(&self, f: impl FnOnce(Format, &[u8]) -> R) -> Result<R, EncodeError> {
+        in_scratch(f, |buffer| value::to_bytes(self, buffer))
     }
 }
 
@@ -52,29 +51,30 @@ where
     U: Serialize,
     Vec<U>: Payload,
 {
-    fn write<'a>(&'a self, buffer: &'a mut Vec<u8>) -> Result<(Format, &'a [u8]), EncodeError> {
-        value::to_bytes(self, buffer)?;
-        Ok((Format::Value, buffer))
+    fn encoded<R>(&self, f: impl FnOnce(Format, &[u8]) -> R) -> Result<R, EncodeError> {
+        in_scratch(f, |buffer| value::to_bytes(self, buffer))
     }
 }
 
 impl Borrowed<Bytes> for [u8] {
-    fn write<'a>(&'a self, _: &'a mut Vec<u8>) -> Result<(Format, &'a [u8]), EncodeError> {
-        Ok((Format::Raw, self))
+    #[inline]
+    fn encoded<R>(&self, f: impl FnOnce(Format, &[u8]) -> R) -> Result<R, EncodeError> {
+        Ok(f(Format::Raw, self))
     }
 }
 
 /// The bytes of a value that others have encoded.
 impl Borrowed<EncodedValue> for [u8] {
-    fn write<'a>(&'a self, _: &'a mut Vec<u8>) -> Result<(Format, &'a [u8]), EncodeError> {
-        Ok((Format::Value, self))
+    #[inline]
+    fn encoded<R>(&self, f: impl FnOnce(Format, &[u8]) -> R) -> Result<R, EncodeError> {
+        Ok(f(Format::Value, self))
     }
 }
 
 /// Encodes into a buffer of this thread and hands the bytes to `f`, so that no post allocates.
-pub(crate) fn encode<T: Payload, R>(
-    payload: &(impl Borrowed<T> + ?Sized),
+fn in_scratch<R>(
     f: impl FnOnce(Format, &[u8]) -> R,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
 ) -> Result<R, EncodeError> {
     SCRATCH.with(|scratch| {
         // A Serialize that posts on another channel finds the buffer in use and takes a fresh one.
@@ -85,11 +85,31 @@ pub(crate) fn encode<T: Payload, R>(
             Err(_) => &mut fresh,
         };
         buffer.clear();
-        let (format, bytes) = payload.write(buffer)?;
-        let result = f(format, bytes);
+        encode(buffer)?;
+        let result = f(Format::Value, buffer);
         buffer.shrink_to(SCRATCH_KEPT);
         Ok(result)
     })
+}
+
+/// Decodes a posted value that nobody else needs: bytes are taken as they are.
+#[inline]
+pub(crate) fn take<T: Payload>(posted: &mut Posted) -> Result<T, DecodeError> {
+    if posted.format == Format::Raw
+        && let Some(bytes) = take_bytes(&mut posted.payload)
+    {
+        return Ok(bytes);
+    }
+    decode(posted)
+}
+
+/// The payload itself if that is a `T`.
+#[inline]
+fn take_bytes<T: 'static>(payload: &mut Bytes) -> Option<T> {
+    let mut slot: Option<T> = None;
+    let same = (&mut slot as &mut dyn Any).downcast_mut::<Option<Bytes>>()?;
+    *same = Some(mem::take(payload));
+    slot
 }
 
 /// Decodes a posted value.
@@ -168,7 +188,7 @@ mod tests {
     use super::*;
 
     fn posted<T: Payload>(payload: &(impl Borrowed<T> + ?Sized)) -> Posted {
-        encode::<T, _>(payload, |format, bytes| Posted {
+        Borrowed::<T>::encoded(payload, |format, bytes| Posted {
             seqs: SeqRange::single(Seq::new(1).expect("not zero")),
             format,
             payload: Bytes::copy_from_slice(bytes),

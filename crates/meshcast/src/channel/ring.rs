@@ -33,7 +33,7 @@ pub(crate) use self::{
     lag::Wanted,
     object_gaps::{Count, ObjectGaps},
     tally::Tally,
-    unpacked::{Unpacked, UnpackedValue},
+    unpacked::Unpacked,
 };
 
 /// One bounded queue with a cursor for each reader. If an entry has to make way before a reader has

@@ -73,8 +73,7 @@ impl Poster {
     pub fn message<T>(&self, seq: u64, data: T) -> Message<T> {
         Message {
             data,
-            origin: self.origin(seq, Via::Gossip),
-            is_history: false,
+            origin: self.origin(seq, Via::Gossip, false),
         }
     }
 
@@ -85,12 +84,11 @@ impl Poster {
     pub fn history<T>(&self, seq: u64, data: T) -> Message<T> {
         Message {
             data,
-            origin: self.origin(seq, Via::History),
-            is_history: true,
+            origin: self.origin(seq, Via::History, true),
         }
     }
 
-    fn origin(&self, seq: u64, via: Via) -> Origin {
+    fn origin(&self, seq: u64, via: Via, is_history: bool) -> Origin {
         Origin {
             seqs: numbers(seq..=seq),
             delivery: Arc::new(Provenance {
@@ -99,6 +97,7 @@ impl Poster {
                 via,
                 from: Some(self.member.sender()),
                 received: moment(),
+                is_history,
             }),
         }
     }

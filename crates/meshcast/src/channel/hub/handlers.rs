@@ -8,14 +8,14 @@ use std::{
 use super::{Hub, HubState};
 use crate::channel::{
     ObjectId,
-    message::Gap,
-    ring::{Item, Pending, UnpackedValue},
+    message::{Gap, Received},
+    ring::{Item, Pending},
 };
 
 /// The handlers of one object, seen by the task that knows nothing of `T`.
 pub(crate) trait Dispatch: Send + Sync {
     /// Calls the handlers with a value.
-    fn value(&self, value: &UnpackedValue);
+    fn value(&self, value: &Received);
     /// Calls the error handlers with what is missing.
     fn missed(&self, gap: &Gap);
     /// Whether there is no handler left. Called under the lock of the hub.

@@ -109,8 +109,8 @@ fn read_with(
             }
             Some(Item::Values(delivery, posters)) => {
                 let sender = delivery.member.sender();
-                let values = Unpacked::new(delivery, posters, Clock::start());
-                let values = values.filter(|value| value.is_for(object));
+                let mut values = Unpacked::new(delivery, posters, false, Clock::start());
+                let values = std::iter::from_fn(|| values.next_for(object));
                 got.extend(
                     values.map(|value| (sender, Got::Value(value.posted.seqs.first().get()))),
                 );

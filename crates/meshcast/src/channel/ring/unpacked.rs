@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use meshcast_proto::{Delivery, Posted, Sender, Seq, Values};
+use meshcast_proto::{Delivery, Sender, Seq, Values};
 
 use super::super::{ObjectId, outbox::Posters};
 use crate::{
-    channel::message::{Origin, Provenance},
+    channel::message::{Origin, Provenance, Received},
     clock::Clock,
 };
 
@@ -18,22 +18,16 @@ pub(crate) struct Unpacked {
     posters: Option<Arc<Posters>>,
     /// The number that is next.
     due: Seq,
-    is_history: bool,
-}
-
-/// One value and where it comes from.
-#[derive(Debug)]
-pub(crate) struct UnpackedValue {
-    pub(crate) origin: Origin,
-    /// It is of the past that its reader began with.
-    pub(crate) is_history: bool,
-    pub(crate) posted: Posted,
-    posters: Option<Arc<Posters>>,
 }
 
 impl Unpacked {
-    /// Of a node with this clock.
-    pub(crate) fn new(delivery: Delivery, posters: Option<Arc<Posters>>, clock: Clock) -> Self {
+    /// Of a node with this clock, and whether it is of the history that its reader began with.
+    pub(crate) fn new(
+        delivery: Delivery,
+        posters: Option<Arc<Posters>>,
+        is_history: bool,
+        clock: Clock,
+    ) -> Self {
         let arrival = delivery.arrival;
         Self {
             provenance: Arc::new(Provenance {
@@ -42,49 +36,51 @@ impl Unpacked {
                 via: arrival.via,
                 from: arrival.from,
                 received: clock.instant(arrival.at),
+                is_history,
             }),
             due: delivery.seqs().first(),
             values: delivery.into_values(),
             posters,
-            is_history: false,
         }
-    }
-
-    /// The same, of the past that a reader began with or not.
-    pub(crate) fn of_history(self, is_history: bool) -> Self {
-        Self { is_history, ..self }
     }
 
     /// Whose they are, and the number of the next.
     pub(crate) fn due(&self) -> (Sender, Seq) {
         (self.provenance.member.sender(), self.due)
     }
+
+    /// The next value that `object` hears, past those that it does not.
+    // In place, as what it is made of: to hand a value over takes longer than to read it.
+    #[inline(always)]
+    pub(crate) fn next_for(&mut self, object: ObjectId) -> Option<Received> {
+        loop {
+            let value = self.next()?;
+            if self.is_heard_by(object, &value) {
+                return Some(value);
+            }
+        }
+    }
+
+    /// Whether `object` hears a value of it: any object hears other nodes, but not itself.
+    #[inline]
+    pub(crate) fn is_heard_by(&self, object: ObjectId, value: &Received) -> bool {
+        let last = || value.posted.seqs.last();
+        let posters = self.posters.as_ref();
+        posters.is_none_or(|posters| posters.heard_by(object, last()))
+    }
 }
 
 impl Iterator for Unpacked {
-    type Item = UnpackedValue;
+    type Item = Received;
 
-    fn next(&mut self) -> Option<UnpackedValue> {
+    #[inline(always)]
+    fn next(&mut self) -> Option<Received> {
         let posted = self.values.next()?;
         self.due = posted.seqs.last().next();
         let origin = Origin {
             seqs: posted.seqs,
             delivery: Arc::clone(&self.provenance),
         };
-        Some(UnpackedValue {
-            origin,
-            is_history: self.is_history,
-            posted,
-            posters: self.posters.clone(),
-        })
-    }
-}
-
-impl UnpackedValue {
-    /// Whether `object` hears it: any object hears other nodes, but not itself.
-    pub(crate) fn is_for(&self, object: ObjectId) -> bool {
-        self.posters
-            .as_ref()
-            .is_none_or(|posters| posters.heard_by(object, self.posted.seqs.last()))
+        Some(Received { origin, posted })
     }
 }
