@@ -25,4 +25,4 @@ pub use credential::{
 };
 pub use key::{Keypair, MeshId, MeshKey, MeshKeyError, Topics};
 pub(crate) use sealed::Sealed;
-pub use verify::{LookedUp, Verifier, VerifyError, check_signature};
+pub use verify::{LookedUp, Verifier, VerifyError, check_signature, is_signed};

@@ -139,7 +139,7 @@ pub use engine::{
 pub use identity::{
     Admission, AdmissionError, Authority, Binding, CLOCK_SKEW, Chain, ChainError, Credential,
     Identity, IdentityError, Keypair, LookedUp, Member, MeshId, MeshKey, MeshKeyError, Reason,
-    SignedCredential, Topics, Trust, Verifier, VerifyError, check_signature,
+    SignedCredential, Topics, Trust, Verifier, VerifyError, check_signature, is_signed,
 };
 pub use log::{
     Arrival, Delivery, Gap, GapReason, History, HistoryLimits, Insert, Posted, Recall, Recalled,

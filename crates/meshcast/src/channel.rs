@@ -42,8 +42,6 @@ use crate::error::PostError;
 
 #[cfg(feature = "testing")]
 pub(crate) use self::message::{Origin, Provenance};
-#[cfg(feature = "admin")]
-pub(crate) use self::{message::Received, ring::Unpacked};
 pub use self::{
     awaited::AckError,
     cursor::{Cursor, CursorError},
@@ -68,6 +66,8 @@ pub(crate) use self::{
 };
 #[cfg(feature = "metrics")]
 pub(crate) use self::{hub::Load, ring::ObjectGaps};
+#[cfg(feature = "admin")]
+pub(crate) use self::{message::Received, ring::Unpacked};
 
 /// One object on a channel: what it posts, every other object of that name hears, in this process
 /// and in every other; it never hears itself.

@@ -48,7 +48,9 @@ use libp2p::{
     allow_block_list::{self, BlockedPeers},
     swarm::SwarmEvent,
 };
-use meshcast_proto::{Asks, Conduct, Forward, Frame, Member, Payer, Sender, Taken, WallTime};
+use meshcast_proto::{
+    Asks, Conduct, Forward, Frame, Member, Offence, Payer, Sender, Taken, WallTime, is_signed,
+};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use self::{
@@ -328,6 +330,10 @@ impl Driver {
         let to = self.engine.recipients(forward, listening);
         if to.is_empty() {
             return;
+        }
+        // Its sender gave it to this node itself: it was believed without.
+        if !is_signed(&forward.frame) {
+            return self.handle_offence(peer_id(forward.frame.sender()), Offence::Forged, 1);
         }
         let to: Vec<_> = to.into_iter().map(peer_id).collect();
         let now = self.clock.now();

@@ -67,7 +67,7 @@ pub(crate) use self::{
     events::{GossipCounters, GossipEvent, NotPublished},
     handler::Handler,
 };
-use crate::verifier::SharedVerifier;
+use crate::{ids::sender, verifier::SharedVerifier};
 
 /// Carries frames. A part of the swarm's behaviour.
 #[derive(Debug)]
@@ -237,7 +237,7 @@ impl Gossip {
 
     fn handler(&mut self, connection: ConnectionId, peer: PeerId) -> Handler {
         Handler::new(
-            connection,
+            (connection, sender(&peer)),
             self.judge.clone(),
             self.announcements.clone(),
             self.peers.queue(peer, &self.announcements),

@@ -3,16 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Engine, channels::Channel, inventory::View};
+use super::{Engine, Output, channels::Channel, inventory::View};
 use crate::{
     conduct::Offence,
     gossip_health::Sign,
-    identity::{Member, VerifyError},
+    identity::{Member, VerifyError, is_signed},
     log::{Arrival, Via},
     replication::{Advertiser, Answering, Effects, Examined, Have, Posted, ReceivedFrame, Served},
     wire::{
-        ChannelName, Frame, Frames, Holding, Holdings, LogKey, Opened, Sender, SyncMessage, Time,
-        WallTime, Want,
+        ChannelName, Frame, Frames, Holding, Holdings, LogKey, Opened, Sender, SeqRange,
+        SyncMessage, Time, WallTime, Want,
     },
 };
 
@@ -162,6 +162,7 @@ impl Engine {
             seqs,
             request,
         } = want;
+        self.check_kept(&channel, sender, seqs);
         let Served {
             frames,
             bytes,
@@ -195,6 +196,34 @@ impl Engine {
         self.outputs.send([(peer, SyncMessage::Frames(frames))]);
         self.take_effect(effects, now);
         bytes
+    }
+
+    /// Checks the signatures of the frames that are handed out next. Those that a sender gave to
+    /// this node itself were believed without. One that is wrong is dropped: whoever hands it on
+    /// would be taken for its forger.
+    fn check_kept(&mut self, channel: &ChannelName, sender: Sender, seqs: SeqRange) {
+        let mut bytes = 0;
+        let kept = self.history.frames(channel, sender, seqs);
+        let unchecked: Vec<_> = kept
+            .take_while(|kept| {
+                bytes += kept.bytes.len();
+                bytes - kept.bytes.len() <= SyncMessage::MAX_FRAMES_LEN
+            })
+            .filter(|kept| !kept.is_signed())
+            .take(CHECKED_AT_ONCE)
+            .map(|kept| (kept.seqs.first(), kept.frame()))
+            .collect();
+        for (first, frame) in unchecked {
+            let is_signed = frame.as_ref().is_some_and(is_signed);
+            self.history
+                .handle_checked(channel, sender, first, is_signed);
+            if !is_signed {
+                self.outputs.push(Output::Misbehaved {
+                    peer: sender,
+                    offence: Offence::Forged,
+                });
+            }
+        }
     }
 
     pub(super) fn handle_answer(
@@ -320,3 +349,7 @@ impl Engine {
 /// A frame that is repaired later than this after it was posted is not handed on: a peer that lacks
 /// it too is as far behind, and fetches as much as it can take.
 const LATE: Duration = Duration::from_secs(2);
+
+/// The number of signatures that are checked for an answer, some 30 µs each. What is behind them
+/// may be asked for again.
+const CHECKED_AT_ONCE: usize = 64;

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     identity::{
         credential::{ChainError, Member, Trust},
-        signature::all_signed,
+        signature::{PublicKey, all_signed},
     },
     wire::{Frame, FrameId, Sender, WallTime},
 };
@@ -56,11 +56,16 @@ impl Verifier {
     /// nothing of the verifier. So several threads can check signatures at once: each calls
     /// [`check_signature`] and then [`Self::remember`].
     ///
+    /// A frame that its sender gave to this node itself, over a connection on which it has proved
+    /// that it holds the key, needs no signature to be believed. It does to be handed on:
+    /// [`is_signed`] says so then.
+    ///
     /// # Errors
     /// [`VerifyError`]; the frame must not be delivered, kept or handed on.
     pub fn look_up(&mut self, frame: &Frame, now: WallTime) -> Result<LookedUp, VerifyError> {
         let member = self.current_member_of(frame, now)?;
         Ok(if self.is_known(frame) {
+            frame.set_signed();
             LookedUp::Verified(member)
         } else {
             LookedUp::Unverified(member)
@@ -103,6 +108,7 @@ impl Verifier {
                 .iter()
                 .map(|(member, hash, signature)| (member.boot(), hash, signature));
             if signed.len() >= MIN_BATCH && all_signed(together) {
+                batch.iter().for_each(|(frame, _)| frame.set_signed());
                 continue;
             }
             for ((frame, verdict), (member, ..)) in batch.iter_mut().zip(signed) {
@@ -161,11 +167,26 @@ impl Verifier {
 /// # Errors
 /// [`VerifyError::BadSignature`] if not.
 pub fn check_signature(frame: &Frame, member: &Member) -> Result<(), VerifyError> {
-    if member.signed(&frame.hash(), &frame.signature()) {
+    if check_with(frame, Some(member.boot())) {
         Ok(())
     } else {
         Err(VerifyError::BadSignature)
     }
+}
+
+/// Whether its sender signed a frame. The signature is checked now if it was not before: that of a
+/// frame that its sender gave to this node itself may wait until it is [handed
+/// on](crate::Engine::recipients).
+pub fn is_signed(frame: &Frame) -> bool {
+    frame.is_known_signed() || check_with(frame, PublicKey::new(*frame.sender().key()).as_ref())
+}
+
+fn check_with(frame: &Frame, key: Option<&PublicKey>) -> bool {
+    let is_signed = key.is_some_and(|key| key.signed(&frame.hash(), &frame.signature()));
+    if is_signed {
+        frame.set_signed();
+    }
+    is_signed
 }
 
 /// What a verifier knows of a frame without a look at its signature.

@@ -64,9 +64,15 @@ pub struct StoredFrame<'a> {
     pub accepted: Time,
     via: Via,
     is_direct: bool,
+    is_signed: bool,
 }
 
 impl StoredFrame<'_> {
+    /// Whether it may be handed on: its signature is known to be right.
+    pub(crate) const fn is_signed(&self) -> bool {
+        self.is_signed
+    }
+
     /// The way it came, if it is of this sender.
     pub(crate) fn arrival(&self, sender: Sender) -> Arrival {
         Arrival {
@@ -113,6 +119,8 @@ struct Stored {
     /// Its sender gave it itself. Other peers are not remembered: an id takes as much as a short
     /// message.
     is_direct: bool,
+    /// Its signature is known to be right.
+    is_signed: bool,
 }
 
 impl Stored {
@@ -129,6 +137,7 @@ impl Stored {
             accepted: self.accepted,
             via: self.via,
             is_direct: self.is_direct,
+            is_signed: self.is_signed,
         }
     }
 }
@@ -337,6 +346,21 @@ impl History {
         self.bytes
     }
 
+    /// The signature of a kept frame was checked, that of the frame with this first number. A frame
+    /// without a right one goes.
+    pub(crate) fn handle_checked(
+        &mut self,
+        channel: &ChannelName,
+        sender: Sender,
+        first: Seq,
+        is_signed: bool,
+    ) {
+        let gone = self.change(sender, |of_sender| {
+            of_sender.handle_checked(channel, first, is_signed)
+        });
+        self.bytes -= gone.unwrap_or(0);
+    }
+
     /// Whether so many more bytes of a sender would be kept below everything that is kept of it on
     /// this channel: there is room, or another sender would still take more.
     pub(crate) fn has_room_for(
@@ -417,6 +441,30 @@ impl SenderHistory {
         self.lowest.first().map(|(accepted, _)| *accepted)
     }
 
+    /// The signature of the frame with this first number was checked. If it is wrong the frame
+    /// goes, and its bytes are returned.
+    fn handle_checked(&mut self, channel: &ChannelName, first: Seq, is_signed: bool) -> usize {
+        let Some(track) = self.channels.get_mut(channel) else {
+            return 0;
+        };
+        if is_signed {
+            if let Some(entry) = track.frames.get_mut(&first) {
+                entry.is_signed = true;
+            }
+            return 0;
+        }
+        let (before, remembered) = (track.lowest(), track.remembered());
+        let size = track.frames.remove(&first).map_or(0, |gone| gone.size());
+        self.bytes -= size;
+        self.remembered = self.remembered - remembered + track.remembered();
+        let after = track.lowest();
+        if after != before {
+            before.map(|before| self.lowest.remove(&(before, channel.clone())));
+            after.map(|after| self.lowest.insert((after, channel.clone())));
+        }
+        size
+    }
+
     /// Returns the bytes it takes; 0 if it was there already.
     fn insert(&mut self, frame: &Frame, age: Duration, arrival: Arrival) -> usize {
         let known = self.channels.get_key_value(frame.channel());
@@ -436,6 +484,7 @@ impl SenderHistory {
             accepted: arrival.at,
             via: arrival.via,
             is_direct: arrival.from == Some(frame.sender()),
+            is_signed: frame.is_known_signed(),
         });
         let size = entry.size();
         self.bytes += size;

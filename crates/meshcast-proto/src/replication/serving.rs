@@ -31,7 +31,8 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Looks for numbers of a log in what is kept.
+    /// Looks for numbers of a log in what is kept, up to the first frame whose signature was not
+    /// [checked](crate::Engine) yet.
     pub(crate) fn new(
         history: &History,
         channel: &ChannelName,
@@ -50,7 +51,7 @@ impl Served {
             if found.frames.is_empty() {
                 let below = kept.seqs.first().previous();
                 found.lacks = below.and_then(|last| SeqRange::new(seqs.first(), last));
-            } else if bytes > SyncMessage::MAX_FRAMES_LEN {
+            } else if bytes > SyncMessage::MAX_FRAMES_LEN || !kept.is_signed() {
                 break;
             }
             (found.bytes, found.upto) = (bytes, kept.seqs.last());

@@ -50,6 +50,8 @@ struct Parts {
     /// The hash of the signed part, once it was asked for. For a long frame it takes as long as the
     /// signature.
     hash: OnceLock<blake3::Hash>,
+    /// Set once its signature was found to be right.
+    is_signed: OnceLock<()>,
 }
 
 /// The fields of a frame, and where its records and its chain stand in it.
@@ -134,6 +136,7 @@ impl Frame {
             bytes,
             fields,
             hash: OnceLock::new(),
+            is_signed: OnceLock::new(),
         })))
     }
 
@@ -203,6 +206,17 @@ impl Frame {
     /// Its id among gossip messages.
     pub fn id(&self) -> FrameId {
         FrameId::from_hash(&self.hash())
+    }
+
+    /// Whether it is known that its signature is right.
+    pub(crate) fn is_known_signed(&self) -> bool {
+        self.0.is_signed.get().is_some()
+    }
+
+    /// Its signature was found to be right.
+    pub(crate) fn set_signed(&self) {
+        // An error means that this is known already.
+        let _ = self.0.is_signed.set(());
     }
 
     /// The signature.

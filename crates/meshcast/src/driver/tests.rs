@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures::StreamExt;
 use libp2p::{
     PeerId, Swarm,
@@ -125,18 +126,20 @@ impl Hostile {
     }
 }
 
-/// Garbage, a frame whose last byte is wrong, a frame of another channel.
-fn bad(hostile: &Hostile, kind: usize, seq: u64) -> Vec<u8> {
+/// Garbage, a frame of another member with a wrong signature, a frame of another channel.
+fn bad(hostile: &Hostile, other: &Hostile, kind: usize, seq: u64) -> Vec<u8> {
     match kind {
         // Long enough for its id to differ: the last bytes are where a frame has its signature.
         0 => format!("no frame {seq} ").repeat(50).into_bytes(),
-        1 => {
-            let mut forged = hostile.frame("earth", seq).bytes().to_vec();
-            *forged.last_mut().expect("not empty") ^= 1;
-            forged
-        }
+        1 => wrongly_signed(&other.frame("earth", seq)),
         _ => hostile.frame("moon", seq).bytes().to_vec(),
     }
+}
+
+fn wrongly_signed(frame: &Frame) -> Vec<u8> {
+    let mut bytes = frame.bytes().to_vec();
+    *bytes.last_mut().expect("not empty") ^= 1;
+    bytes
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -148,10 +151,10 @@ async fn a_member_that_sends_what_nobody_signed_is_counted_and_cut_and_others_ar
         let mut heard = at_b.messages();
         joined(&[&a, &b], "earth").await;
         let mut events = b.events();
-        let mut hostile = Hostile::new(&mesh, "earth");
+        let (mut hostile, other) = (Hostile::new(&mesh, "earth"), Hostile::new(&mesh, "earth"));
         within(hostile.connect(&b)).await;
         for n in 0..12 {
-            let data = bad(&hostile, kind, u64::from(n) + 1);
+            let data = bad(&hostile, &other, kind, u64::from(n) + 1);
             hostile.publish(&data);
             at_a.post_message(&n).expect("posted");
         }
@@ -194,6 +197,42 @@ async fn a_member_that_sends_what_nobody_signed_is_counted_and_cut_and_others_ar
         }
         assert_eq!(comings, 1, "connected once and never again");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_member_posts_without_its_signature_is_handed_to_nobody_and_counts_against_it() {
+    let mesh = Mesh::new();
+    let (a, b) = mesh.pair().await;
+    let (at_a, at_b) = (open::<Bytes>(&a, "earth"), open::<Bytes>(&b, "earth"));
+    let (mut heard_at_a, mut heard_at_b) = (at_a.messages(), at_b.messages());
+    joined(&[&a, &b], "earth").await;
+    // It is connected to b alone, which hands on what it hears.
+    let mut hostile = Hostile::new(&mesh, "earth");
+    within(hostile.connect(&b)).await;
+    let good = hostile.frame("earth", 1).bytes().to_vec();
+    hostile.publish(&good);
+    let drive = async |hostile: &mut Hostile| loop {
+        hostile.swarm.select_next_some().await;
+    };
+    tokio::select! {
+        () = drive(&mut hostile) => {}
+        data = within(next(&mut heard_at_a)) => assert_eq!(data, "from outside"),
+    }
+    for seq in 2..14 {
+        let data = wrongly_signed(&hostile.frame("earth", seq));
+        hostile.publish(&data);
+    }
+    within(hostile.until_cut()).await;
+    // b heard it from itself.
+    for _ in 1..8 {
+        assert_eq!(next(&mut heard_at_b).await, "from outside");
+    }
+    let frames_invalid = a.inspect().await.expect("runs").counters.frames_invalid;
+    assert_eq!(frames_invalid, 0, "nothing was handed on");
+    // Nor is it fetched: the next that a hears is b's.
+    at_b.post_message(&Bytes::from_static(b"b"))
+        .expect("posted");
+    assert_eq!(next(&mut heard_at_a).await, "b");
 }
 
 /// Goes on until it is cut off.

@@ -28,6 +28,7 @@ use libp2p::{
         },
     },
 };
+use meshcast_proto::Sender;
 
 /// Opens the outbound stream at once and anew when it breaks; reads the inbound stream that the
 /// peer opened last.
@@ -37,6 +38,8 @@ use libp2p::{
 #[derive(Debug)]
 pub(crate) struct Handler {
     connection: ConnectionId,
+    /// The peer; `None` if its id is no sender's, which the gate does not let in.
+    peer: Option<Sender>,
     judge: Judge,
     announcements: Announcements,
     queue: Queue,
@@ -72,7 +75,7 @@ enum Outbound {
 
 impl Handler {
     pub(super) fn new(
-        connection: ConnectionId,
+        (connection, peer): (ConnectionId, Option<Sender>),
         judge: Judge,
         announcements: Announcements,
         (queue, came): (Queue, Told),
@@ -80,6 +83,7 @@ impl Handler {
     ) -> Self {
         Self {
             connection,
+            peer,
             judge,
             announcements,
             queue,
@@ -208,7 +212,7 @@ impl Handler {
             return Some(Report::Listens(changes));
         }
         match rpc.next() {
-            Some(Said::Published(topic, data)) => Some(self.judge.judge(topic, data)),
+            Some(Said::Published(topic, data)) => Some(self.judge.judge(self.peer, topic, data)),
             Some(Said::Listens(..) | Said::Unreadable) => Some(Report::Unreadable),
             None => {
                 self.rpc = None;

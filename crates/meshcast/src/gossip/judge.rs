@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use meshcast_proto::{Frame, FrameError, Member, MeshId, VerifyError};
+use meshcast_proto::{Frame, FrameError, Member, MeshId, Sender, VerifyError};
 
 use super::{
     events::Report,
@@ -31,10 +31,10 @@ impl Judge {
         &self.0.topics
     }
 
-    /// What is to be told of a message on a topic.
-    pub(super) fn judge(&self, topic: Option<Topic>, data: Bytes) -> Report {
+    /// What is to be told of a message of a peer on a topic.
+    pub(super) fn judge(&self, from: Option<Sender>, topic: Option<Topic>, data: Bytes) -> Report {
         let len = data.len();
-        match self.verify(topic, data) {
+        match self.verify(from, topic, data) {
             Ok((frame, member)) => Report::Frame(frame, member),
             Err(reason) => {
                 tracing::debug!(%reason, len, "dropped a message that is no frame of a member");
@@ -45,9 +45,14 @@ impl Judge {
         }
     }
 
-    fn verify(&self, on: Option<Topic>, data: Bytes) -> Result<(Frame, Arc<Member>), Invalid> {
+    fn verify(
+        &self,
+        from: Option<Sender>,
+        on: Option<Topic>,
+        data: Bytes,
+    ) -> Result<(Frame, Arc<Member>), Invalid> {
         let frame = Frame::decode(data)?;
-        let member = self.0.verifier.verify(&frame, wall_time())?;
+        let member = self.0.verifier.verify(&frame, from, wall_time())?;
         if on == Some(self.0.topics.of(frame.channel())) {
             Ok((frame, member))
         } else {
@@ -83,7 +88,7 @@ mod tests {
 
     use meshcast_proto::{
         ChannelName, Credential, Format, Identity, Keypair, MeshKey, NodeName, Part, Region, Seq,
-        Trust, Verifier, WallTime, write_record,
+        Trust, Verifier, WallTime, is_signed, write_record,
     };
 
     use super::*;
@@ -128,8 +133,8 @@ mod tests {
             .topics()
             .of(&ChannelName::new("mars").expect("allowed"));
         let good = frame(&key, WallTime::MIN);
-        let is_forgery = |topic, data: &[u8]| match judge.judge(topic, Bytes::copy_from_slice(data))
-        {
+        let judge = |topic, data: &[u8]| judge.judge(None, topic, Bytes::copy_from_slice(data));
+        let is_forgery = |topic, data: &[u8]| match judge(topic, data) {
             Report::NoFrame { is_forgery } => Some(is_forgery),
             Report::Frame(frame, member) => {
                 assert_eq!(
@@ -151,5 +156,40 @@ mod tests {
         // Of the next authority, which this node does not believe yet.
         let next = frame(&MeshKey::from_entropy([2; 48]), WallTime::MIN);
         assert_eq!(is_forgery(Some(earth), next.bytes()), Some(false));
+    }
+
+    #[test]
+    fn a_sender_is_believed_on_its_own_connection_and_by_its_signature_on_others() {
+        let key = MeshKey::from_entropy([1; 48]);
+        let verifier = Verifier::new(Trust::from(&key), Duration::from_secs(600));
+        let judge = Judge::new(key.mesh(), SharedVerifier::new(verifier));
+        let earth = judge.topics().of(&earth());
+        let good = frame(&key, WallTime::MIN);
+        let mut bad = good.bytes().to_vec();
+        *bad.last_mut().expect("a signature") ^= 1;
+        let bad = Bytes::from(bad);
+        let judge = |from, data: &Bytes| judge.judge(from, Some(earth), data.clone());
+        let sender = Some(good.sender());
+        let other = Some(Sender::new([3; 32]));
+        for from in [None, other] {
+            assert!(matches!(
+                judge(from, &bad),
+                Report::NoFrame { is_forgery: true }
+            ));
+        }
+        // It is not remembered as a right one, and nobody is given it.
+        for _ in 0..2 {
+            let Report::Frame(frame, _) = judge(sender, &bad) else {
+                panic!("its own word");
+            };
+            assert!(!is_signed(&frame));
+            assert!(matches!(judge(other, &bad), Report::NoFrame { .. }));
+        }
+        for from in [sender, other, sender] {
+            let Report::Frame(frame, _) = judge(from, good.bytes()) else {
+                panic!("it is right");
+            };
+            assert!(is_signed(&frame));
+        }
     }
 }

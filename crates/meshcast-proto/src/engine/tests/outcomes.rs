@@ -1,6 +1,7 @@
 //! The outcomes that the engine returns, and whose gossip it finds not to arrive.
 
 use super::*;
+use crate::conduct::Offence;
 
 const WALL: WallTime = WallTime::MIN;
 
@@ -74,4 +75,74 @@ fn a_peer_whose_posts_come_only_by_way_of_others_is_mute_and_a_copy_of_it_speaks
         assert_eq!(engine.times_mute(sender(0)), u32::from(!copies));
         assert_eq!(engine.times_mute(sender(1)), 0);
     }
+}
+
+/// What a peer is given of what it wants of peer 0, and who misbehaved.
+fn ask(engine: &mut Engine, asker: usize, seqs: SeqRange, now: Time) -> (Vec<SeqRange>, Seq) {
+    let want = Want {
+        channel: channel(0),
+        sender: sender(0),
+        seqs,
+        request: 1,
+    };
+    let verify = |_: &[Frame]| Vec::new();
+    engine.handle_sync(sender(asker), SyncMessage::Want(want), now, WALL, verify);
+    let (mut given, mut upto) = (Vec::new(), Seq::FIRST);
+    while let Some(output) = engine.poll_output() {
+        match output {
+            Output::Sync(to, SyncMessage::Frames(frames)) if to == sender(asker) => {
+                let read = frames.frames.into_iter().map(|(_, bytes)| {
+                    let frame = Frame::decode(bytes).expect("a frame");
+                    assert!(crate::is_signed(&frame), "it can be handed on");
+                    frame.seqs()
+                });
+                given.extend(read);
+                upto = frames.upto;
+            }
+            Output::Misbehaved { peer, offence } => {
+                assert_eq!((peer, offence), (sender(0), Offence::Forged));
+                given.push(range(u64::MAX, u64::MAX));
+            }
+            _ => {}
+        }
+    }
+    (given, upto)
+}
+
+#[test]
+fn a_frame_is_handed_out_once_its_signature_was_checked_and_never_with_a_wrong_one() {
+    let mut engine = listens();
+    for who in [0, 1] {
+        engine.handle_peer_up(sender(who), at(0));
+        mute(&mut engine);
+    }
+    for n in 1..=200 {
+        let mut bytes = wholes(peer(0), &channel(0), n, 1).bytes().to_vec();
+        if n % 100 == 50 {
+            *bytes.last_mut().expect("a signature") ^= 1;
+        }
+        let frame = Frame::decode(bytes.into()).expect("well-formed");
+        let taken = engine.handle_frame(sender(0), frame, &peer(0).member, at(1), WALL);
+        assert_eq!(taken, Taken::New, "on its own connection it is believed");
+        mute(&mut engine);
+    }
+    let seq = |n| Seq::new(n).expect("not 0");
+    let offence = range(u64::MAX, u64::MAX);
+    // So many signatures are checked for an answer; the rest may be asked for again.
+    let (mut given, upto) = ask(&mut engine, 1, range(1, 200), at(2));
+    assert_eq!((given.remove(0), upto), (offence, seq(64)));
+    assert_eq!(given.len(), 63);
+    let (given, upto) = ask(&mut engine, 1, range(1, 64), at(3));
+    assert_eq!(
+        (given.len(), upto),
+        (63, seq(64)),
+        "they were checked before"
+    );
+    assert!(!given.contains(&range(50, 50)));
+    let (given, _) = ask(&mut engine, 1, range(65, 200), at(4));
+    assert_eq!(given.len(), 64);
+    let (given, _) = ask(&mut engine, 1, range(150, 150), at(5));
+    assert_eq!(given, [offence]);
+    let (given, _) = ask(&mut engine, 1, range(150, 150), at(6));
+    assert_eq!(given, []);
 }

@@ -389,13 +389,18 @@ impl Naive {
     }
 
     fn drop(&mut self, place: usize) {
-        let (_, frame) = self.frames.remove(place);
+        let frame = &self.frames[place].1;
         let first = frame.seqs().first();
         let dropped = self
             .dropped
             .entry((frame.sender(), frame.channel().clone()))
             .or_insert(first);
         *dropped = first.max(*dropped);
+        self.remove(place);
+    }
+
+    fn remove(&mut self, place: usize) {
+        let (_, frame) = self.frames.remove(place);
         if self.bytes_of(frame.sender()) == 0 {
             self.dropped
                 .retain(|(sender, _), _| *sender != frame.sender());
@@ -456,6 +461,13 @@ enum Step {
         len: usize,
         age: u64,
     },
+    /// A signature was checked.
+    Check {
+        who: usize,
+        name: usize,
+        slot: u64,
+        is_signed: bool,
+    },
     Expire,
     Pass(u64),
     Find {
@@ -470,6 +482,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (who(), name(), 0..SLOTS, prop_oneof![3 => 0..50_usize, 1 => 0..3000_usize], 0..30_u64)
             .prop_map(|(who, name, slot, len, age)| Step::Insert { who, name, slot, len, age }),
+        2 => (who(), name(), 0..SLOTS, any::<bool>())
+            .prop_map(|(who, name, slot, is_signed)| Step::Check { who, name, slot, is_signed }),
         1 => Just(Step::Expire),
         1 => (0..40_u64).prop_map(Step::Pass),
         3 => (who(), name(), (1..SLOTS * 4, 0..20_u64))
@@ -499,6 +513,20 @@ proptest! {
                     let frame = frame(peer(who), &channel(name), slot * 4 + 1, records);
                     history.insert(frame.clone(), age, Arrival::local(now));
                     naive.insert(frame, limit, now);
+                }
+                Step::Check { who, name, slot, is_signed } => {
+                    let (name, sender) = (channel(name), peer(who).member.sender());
+                    let first = Seq::new(slot * 4 + 1).expect("not 0");
+                    history.handle_checked(&name, sender, first, is_signed);
+                    let is_it = |frame: &Frame| {
+                        frame.sender() == sender
+                            && *frame.channel() == name
+                            && frame.seqs().first() == first
+                    };
+                    let place = naive.frames.iter().position(|(_, frame)| is_it(frame));
+                    if let Some(place) = place.filter(|_| !is_signed) {
+                        naive.remove(place);
+                    }
                 }
                 Step::Expire => prop_assert_eq!(history.expire(now), naive.expire(now)),
                 Step::Pass(secs) => now = now + Duration::from_secs(secs),

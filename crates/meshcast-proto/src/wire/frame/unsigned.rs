@@ -95,6 +95,7 @@ impl Unsigned {
             bytes: buffers::freeze(buffer).slice(begin..),
             fields: self.fields,
             hash: OnceLock::from(self.hash),
+            is_signed: OnceLock::from(()),
         }))
     }
 }
