@@ -35,7 +35,7 @@ pub use self::{
 };
 use crate::{
     clock::now,
-    hostile::{Assault, PHANTOM, Report},
+    hostile::{Assault, Attack, PHANTOM, Report},
     siege::newcomer,
 };
 
@@ -86,7 +86,8 @@ impl Ordeal {
             let mut waits = Vec::new();
             while start.elapsed() < total {
                 sleep(BETWEEN).await;
-                let came = timeout(GIVEN_UP, newcomer(&key, &victim.address)).await;
+                let patience = patience(self.assault.attack, total.saturating_sub(start.elapsed()));
+                let came = timeout(patience, newcomer(&key, &victim.address)).await;
                 waits.push(came.ok().transpose()?);
             }
             anyhow::Ok(waits)
@@ -176,6 +177,16 @@ impl Ordeal {
 async fn seed(key: &MeshKey, listen: Multiaddr) -> Result<Node> {
     let builder = Node::builder().key(key.clone()).name("seed").listen(listen);
     Ok(builder.dial_members(false).spawn().await?)
+}
+
+/// How long a newcomer is waited for that comes when the attack goes on for so long.
+fn patience(attack: Attack, rest: Duration) -> Duration {
+    match attack {
+        // Whoever has taken all places from the newcomer's own host keeps it out for as long as it
+        // is there.
+        Attack::Places => rest + DIALLED_AGAIN,
+        _ => GIVEN_UP,
+    }
 }
 
 /// Waits until each of them has heard the others.
@@ -326,3 +337,25 @@ const BETWEEN: Duration = Duration::from_secs(1);
 
 /// When nobody expects something any more.
 const GIVEN_UP: Duration = Duration::from_secs(20);
+
+/// The time within which a node that was refused has dialled its seed again, and is connected: it
+/// waits for up to 15 s, and its dial may take 3 s.
+const DIALLED_AGAIN: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_kept_out_by_a_crowd_of_its_own_host_is_waited_for_until_that_has_left() {
+        for total in [6, 20, 600].map(Duration::from_secs) {
+            for came in [1, 3, 5].map(Duration::from_secs) {
+                let waited_for = came + patience(Attack::Places, total - came);
+                // The longest wait of a dialler, and the longest dial.
+                let is_in = total + Duration::from_secs(15 + 3);
+                assert!(waited_for >= is_in, "{total:?}, came at {came:?}");
+                assert_eq!(patience(Attack::Opens, total - came), GIVEN_UP);
+            }
+        }
+    }
+}

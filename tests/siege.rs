@@ -69,7 +69,7 @@ pub async fn siege(program: &Path, crowd: &Crowd) -> Result<Outcome> {
     let key = MeshKey::from_entropy(entropy);
     let mut besieged = Besieged::start(program, &key)?;
     // The cost of a first member is no stranger's doing.
-    newcomer(&key, &besieged.address).await?;
+    expected_newcomer(&key, &besieged.address).await?;
     let before = besieged.resident()?;
     let start = Instant::now();
     let mut strangers = tokio::process::Command::new(program)
@@ -99,7 +99,7 @@ pub async fn siege(program: &Path, crowd: &Crowd) -> Result<Outcome> {
     let visits = loop {
         tokio::select! {
             visits = &mut visits => break visits?,
-            wait = newcomer(&key, &besieged.address) => waits.push(wait?),
+            wait = expected_newcomer(&key, &besieged.address) => waits.push(wait?),
         }
         most = most.max(besieged.resident()?);
         sleep(BETWEEN).await;
@@ -141,6 +141,12 @@ pub async fn besieged() -> Result<()> {
     Ok(())
 }
 
+/// A newcomer that is not waited for for ever.
+async fn expected_newcomer(key: &MeshKey, seed: &Multiaddr) -> Result<Duration> {
+    let came = timeout(GIVEN_UP, newcomer(key, seed)).await;
+    came.context("a newcomer is not in")?
+}
+
 /// A member that comes for the first time: how long until it is connected.
 pub(crate) async fn newcomer(key: &MeshKey, seed: &Multiaddr) -> Result<Duration> {
     let start = Instant::now();
@@ -165,9 +171,7 @@ pub(crate) async fn newcomer(key: &MeshKey, seed: &Multiaddr) -> Result<Duration
             () = is_connected(&node) => Ok(()),
         }
     };
-    timeout(GIVEN_UP, connected)
-        .await
-        .context("a newcomer is not in")??;
+    connected.await?;
     let took = start.elapsed();
     node.abort().await;
     Ok(took)

@@ -25,7 +25,8 @@
 //!
 //! Frames wait for a peer in a [`queue`], bounded in bytes and charged to the peer; so are its
 //! topics ([`peers`]). The ids of frames are remembered for 20 s, at the expense of who makes that
-//! necessary ([`seen`]). One RPC of a peer is in memory at a time, of [`rpc::MAX_LEN`].
+//! necessary ([`seen`]). One RPC of a connection is in memory at a time, of [`rpc::MAX_LEN`], and a
+//! long one is charged to the peer ([`stream`]).
 //!
 //! May use: `ids`, `clock` and `verifier`.
 //! Must not: know the driver, sessions, or what a frame is good for.

@@ -15,6 +15,9 @@ pub(crate) struct Link {
     /// The hash of itself and its peers, and the one that it was told of us.
     pub(crate) links: Option<[u8; 16]>,
     pub(crate) sent: Option<[u8; 16]>,
+    /// The channels that it has open and that are followed here. Looks at a peer look at these, and
+    /// at no others.
+    pub(crate) rooms: BTreeSet<ChannelName>,
     /// Whose beats it is to hand us, and we it.
     pub(crate) following: BTreeSet<Sender>,
     pub(crate) followed: BTreeSet<Sender>,
@@ -39,6 +42,7 @@ impl Link {
             heard: now,
             links: None,
             sent: None,
+            rooms: BTreeSet::new(),
             following: BTreeSet::new(),
             followed: BTreeSet::new(),
             compare: None,

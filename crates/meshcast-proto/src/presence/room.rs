@@ -50,6 +50,9 @@ pub(crate) struct Entry {
     pub(crate) shown: Option<Status>,
     /// Since when it is so.
     pub(crate) since: Time,
+    /// When somebody told last that it is there although it is not shown: so long its beats are
+    /// asked for.
+    pub(crate) told: Time,
     /// It was present before.
     pub(crate) was_shown: bool,
     pub(crate) rate: TokenBucket,
@@ -120,9 +123,21 @@ impl Entry {
     }
 
     /// Whether nothing was heard of it for so long that its beats are not asked for any more. If it
-    /// comes back, its peers tell of it.
+    /// comes back, its peers [tell](Self::is_back) of it.
     pub(crate) fn is_given_up(&self, now: Time) -> bool {
-        self.shown.is_none() && now.saturating_since(self.since) >= UNSEEN
+        let since = self.since.max(self.told);
+        self.shown.is_none() && now.saturating_since(since) >= UNSEEN
+    }
+
+    /// A peer tells of its record, of this version: it is offered there, so the member may be back.
+    /// `true` if it had been given up; its beats are asked for again then. The word of a peer is
+    /// enough: it moves nothing else, counts once in [`UNSEEN`], and does not keep the entry.
+    pub(crate) fn is_back(&mut self, version: u64, now: Time) -> bool {
+        let is_news = version == self.record.version && !self.left && self.is_given_up(now);
+        if is_news {
+            self.told = now;
+        }
+        is_news
     }
 
     /// Whether it may be forgotten.

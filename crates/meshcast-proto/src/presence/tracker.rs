@@ -102,6 +102,7 @@ impl PresenceTracker {
     pub fn handle_peer_up(&mut self, peer: Sender, now: Time) {
         if let Some(before) = self.links.insert(peer, Link::new(now)) {
             self.release_followed(peer, &before);
+            self.leave_rooms(peer, &before);
         }
         self.handle_change_of(peer, now);
     }
@@ -112,9 +113,7 @@ impl PresenceTracker {
             return;
         };
         self.release_followed(peer, &link);
-        for room in self.rooms.values_mut() {
-            room.peers.remove(&peer);
-        }
+        self.leave_rooms(peer, &link);
         if let Some(life) = self.lives.get_mut(&peer) {
             life.heard(link.heard);
             life.upstream = None;
@@ -132,6 +131,15 @@ impl PresenceTracker {
     fn release_followed(&self, peer: Sender, link: &Link) {
         let charged = link.followed.len() * following::FOLLOWED;
         self.budget.release(Payer::from(peer), charged);
+    }
+
+    /// A peer has nothing open any more.
+    fn leave_rooms(&mut self, peer: Sender, link: &Link) {
+        for channel in &link.rooms {
+            if let Some(room) = self.rooms.get_mut(channel) {
+                room.peers.remove(&peer);
+            }
+        }
     }
 
     /// When something was last heard of a connected member.
@@ -156,24 +164,23 @@ impl PresenceTracker {
         channels: impl IntoIterator<Item = &'a ChannelName>,
         now: Time,
     ) {
-        if !self.links.contains_key(&peer) {
+        let Some(link) = self.links.get_mut(&peer) else {
             return;
-        }
+        };
         let (mut own, mut any) = (Vec::new(), false);
         for channel in channels {
             if let Some(room) = self.rooms.get_mut(channel) {
                 any = true;
                 room.peers.insert(peer);
+                link.rooms.insert(channel.clone());
                 own.extend(room.own.record.clone());
             }
         }
         if !any {
             return;
         }
+        link.compare.get_or_insert(now + COMPARE_AFTER);
         self.tell_links(peer);
-        if let Some(link) = self.links.get_mut(&peer) {
-            link.compare.get_or_insert(now + COMPARE_AFTER);
-        }
         self.send_records(peer, own);
         self.handle_change_of(peer, now);
     }
@@ -186,6 +193,9 @@ impl PresenceTracker {
         now: Time,
     ) {
         for channel in channels {
+            if let Some(link) = self.links.get_mut(&peer) {
+                link.rooms.remove(channel);
+            }
             if let Some(room) = self.rooms.get_mut(channel) {
                 room.peers.remove(&peer);
                 if let Some(entry) = room.entries.get_mut(&peer) {
@@ -287,8 +297,12 @@ impl PresenceTracker {
             return;
         }
         let mut room = Room::new(now);
-        let peers = opens.peers.iter().copied();
-        room.peers = peers.filter(|peer| self.links.contains_key(peer)).collect();
+        for peer in &opens.peers {
+            if let Some(link) = self.links.get_mut(peer) {
+                link.rooms.insert(channel.clone());
+                room.peers.insert(*peer);
+            }
+        }
         self.rooms.insert(channel.clone(), room);
         self.next_check.get_or_insert(now + CHECK_INTERVAL);
         for peer in &opens.peers {
@@ -301,6 +315,11 @@ impl PresenceTracker {
         let Some(room) = self.rooms.remove(channel) else {
             return;
         };
+        for peer in &room.peers {
+            if let Some(link) = self.links.get_mut(peer) {
+                link.rooms.remove(channel);
+            }
+        }
         for (sender, entry) in room.entries {
             self.forget_entry(channel, sender, &entry, now);
         }

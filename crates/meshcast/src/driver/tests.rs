@@ -13,6 +13,7 @@ use meshcast_proto::{
 };
 
 mod burst;
+mod congestion;
 mod forwarding;
 mod inspection;
 mod mute;

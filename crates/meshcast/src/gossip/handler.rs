@@ -130,7 +130,8 @@ impl Handler {
             return;
         }
         self.inbound_left -= 1;
-        self.inbound = Some(Reader::new(stream, rpc::MAX_LEN));
+        let account = self.queue.account();
+        self.inbound = Some(Reader::new(stream, rpc::MAX_LEN, account));
     }
 
     fn poll_outbound(&mut self, cx: &mut Context<'_>) {

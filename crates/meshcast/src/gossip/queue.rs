@@ -74,6 +74,11 @@ impl Queue {
         }))
     }
 
+    /// The account of the peer.
+    pub(super) fn account(&self) -> Account {
+        self.0.account.clone()
+    }
+
     /// Whether the peer is given nothing, since what it was given waits.
     pub(super) fn holds(&self) -> bool {
         self.0.look(&mut self.0.lock())

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{AsyncRead, AsyncWrite};
-use meshcast_proto::buffers;
+use meshcast_proto::{Account, Frame, buffers};
 
 use super::{
     rpc::{self, AFTER},
@@ -172,15 +172,17 @@ pub(super) struct Reader<S> {
 }
 
 impl<S: AsyncRead + Unpin> Reader<S> {
-    pub(super) fn new(stream: S, longest: usize) -> Self {
+    /// What is read is charged to this account, that of the peer.
+    pub(super) fn new(stream: S, longest: usize, account: Account) -> Self {
         Self {
             stream,
-            decoder: Decoder::new(longest),
+            decoder: Decoder::new(longest, account),
         }
     }
 
-    /// The next RPC. Once it has failed the stream is of no more use.
+    /// The next RPC; the one before is done with. Once it has failed the stream is of no more use.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, ReadError>> {
+        self.decoder.release();
         loop {
             if let Some(rpc) = self.decoder.next_rpc()? {
                 return Poll::Ready(Ok(rpc));
@@ -199,16 +201,21 @@ pub(super) enum ReadError {
     /// Where the next one begins is unknown.
     #[error("an RPC is longer than {longest} bytes, or its length has no end")]
     TooLong { longest: usize },
+    /// The peer may open the stream anew.
+    #[error("the peer has no memory left for an RPC of {len} bytes")]
+    NoRoom { len: usize },
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 /// Turns the bytes that were read into RPCs.
 ///
-/// A length is a claim: for a long RPC there is memory once a part of it has arrived.
+/// A length is a claim: for a long RPC there is memory once a part of it has arrived, and it is
+/// charged then, until the next one is asked for.
 #[derive(Debug)]
 struct Decoder {
     longest: usize,
+    charge: Charge,
     scratch: Box<[u8]>,
     /// What of `scratch` has been read and not yet decoded.
     unread: Range<usize>,
@@ -230,12 +237,20 @@ enum State {
 const START: State = State::Length { value: 0, bits: 0 };
 
 impl Decoder {
-    fn new(longest: usize) -> Self {
+    fn new(longest: usize, account: Account) -> Self {
         Self {
             longest,
+            charge: Charge { account, bytes: 0 },
             scratch: vec![0; STEP].into(),
             unread: 0..0,
             state: START,
+        }
+    }
+
+    /// The RPC that was decoded last is done with.
+    fn release(&mut self) {
+        if let State::Length { .. } = self.state {
+            self.charge.release();
         }
     }
 
@@ -286,6 +301,9 @@ impl Decoder {
                     if body.len() < *there + some {
                         // The length that was claimed, once a first piece has arrived.
                         let claimed = if body.is_empty() { STEP } else { *len };
+                        if claimed > STEP && !self.charge.try_hold(*len) {
+                            return Err(ReadError::NoRoom { len: *len });
+                        }
                         buffers::lengthen(body, claimed.min(*len));
                     }
                     body[*there..*there + some].copy_from_slice(&input[..some]);
@@ -303,6 +321,43 @@ impl Decoder {
     }
 }
 
+/// What a long RPC is charged with. A short one takes no more than what is there to read into.
+#[derive(Debug)]
+struct Charge {
+    account: Account,
+    bytes: usize,
+}
+
+impl Charge {
+    /// So many bytes are held; `false` if the peer has no room for them.
+    fn try_hold(&mut self, bytes: usize) -> bool {
+        self.release();
+        if bytes <= ALWAYS {
+            self.account.charge(bytes);
+        } else if !self.account.try_charge(bytes) {
+            return false;
+        }
+        self.bytes = bytes;
+        true
+    }
+
+    fn release(&mut self) {
+        if self.bytes > 0 {
+            self.account.release(mem::take(&mut self.bytes));
+        }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// An RPC of this length always has room: one with the longest frame. Nodes send no longer ones, so
+/// a peer whose share is used up is heard all the same, frame by frame.
+const ALWAYS: usize = Frame::MAX_LEN + 256;
+
 /// Bytes read or gathered at once.
 const STEP: usize = 16 * 1024;
 
@@ -313,6 +368,7 @@ const LENGTH_BITS: u32 = 28;
 mod tests {
     use std::{collections::VecDeque, task::Waker};
 
+    use meshcast_proto::{Budget, Payer};
     use proptest::prelude::*;
 
     use super::{
@@ -407,10 +463,16 @@ mod tests {
         writer.stream.0
     }
 
+    const PEER: Payer = Payer::Member([7; 32]);
+
+    fn reader(pipe: Pipe, budget: &Budget) -> Reader<Pipe> {
+        Reader::new(pipe, LONGEST, budget.account(PEER))
+    }
+
     fn read(mut pipe: Pipe, step: usize) -> Vec<Bytes> {
         pipe.step = step;
         pipe.ended = true;
-        let (mut reader, mut heard) = (Reader::new(pipe, LONGEST), Vec::new());
+        let (mut reader, mut heard) = (reader(pipe, &Budget::default()), Vec::new());
         let cx = &mut Context::from_waker(Waker::noop());
         while let Poll::Ready(Ok(rpc)) = reader.poll(cx) {
             for said in Rpc::new(rpc) {
@@ -467,7 +529,7 @@ mod tests {
                 bytes: bytes.iter().copied().collect(),
                 ..Pipe::default()
             };
-            let mut reader = Reader::new(pipe, LONGEST);
+            let mut reader = reader(pipe, &Budget::default());
             let polled = reader.poll(&mut Context::from_waker(Waker::noop()));
             let State::Body { body, .. } = reader.decoder.state else {
                 return (polled, 0);
@@ -485,5 +547,64 @@ mod tests {
         assert!(matches!(poll(&one_mib), (Poll::Pending, 0)));
         let begun = [&one_mib[..], &[7; 100]].concat();
         assert!(matches!(poll(&begun), (Poll::Pending, 100..=STEP)));
+    }
+
+    /// Gives the first so many bytes of an RPC of this length.
+    fn part_of(len: usize, there: usize) -> Pipe {
+        let mut bytes = VecDeque::new();
+        let mut rest = len;
+        while rest >= 0x80 {
+            bytes.push_back(rest.to_le_bytes()[0] | 0x80);
+            rest >>= 7;
+        }
+        bytes.push_back(rest.to_le_bytes()[0]);
+        bytes.extend(vec![0; there]);
+        Pipe {
+            step: usize::MAX,
+            bytes,
+            ..Pipe::default()
+        }
+    }
+
+    #[test]
+    fn a_long_rpc_is_charged_to_the_peer_from_its_second_piece_until_it_is_done_with() {
+        let budget = Budget::default();
+        let cx = &mut Context::from_waker(Waker::noop());
+        let len = 200_000;
+        let mut claimed = reader(part_of(len, 10), &budget);
+        assert!(claimed.poll(cx).is_pending());
+        assert_eq!(budget.used(), 0, "a claim takes nothing");
+        let mut slow = reader(part_of(len, 3 * STEP), &budget);
+        assert!(slow.poll(cx).is_pending());
+        assert_eq!(budget.statement(PEER).used, len);
+        slow.stream.bytes.extend(vec![0; len - 3 * STEP]);
+        let Poll::Ready(Ok(rpc)) = slow.poll(cx) else {
+            panic!("it is whole");
+        };
+        assert_eq!((rpc.len(), budget.used()), (len, len));
+        assert!(slow.poll(cx).is_pending());
+        assert_eq!(budget.used(), 0, "the next one is waited for");
+        // It goes with its connection.
+        let mut broken = reader(part_of(len, len - 1), &budget);
+        assert!(broken.poll(cx).is_pending());
+        assert_eq!(budget.used(), len);
+        drop(broken);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_peer_without_room_is_heard_frame_by_frame_and_brings_no_longer_rpc() {
+        let budget = Budget::new(16 * LONGEST);
+        let cx = &mut Context::from_waker(Waker::noop());
+        let all = budget.room(PEER);
+        assert!(budget.try_charge(PEER, all));
+        let longest = ALWAYS;
+        let read = reader(part_of(longest, longest), &budget).poll(cx);
+        assert!(matches!(read, Poll::Ready(Ok(rpc)) if rpc.len() == longest));
+        let mut longer = reader(part_of(longest + 1, longest), &budget);
+        let refused = longer.poll(cx);
+        assert!(matches!(refused, Poll::Ready(Err(ReadError::NoRoom { .. }))));
+        drop(longer);
+        assert_eq!((budget.used(), budget.refused()), (all, 1));
     }
 }

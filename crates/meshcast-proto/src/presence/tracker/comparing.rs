@@ -35,14 +35,8 @@ impl PresenceTracker {
 
     /// The peers that have a channel open on which somebody watches.
     fn neighbours(&self) -> Vec<Sender> {
-        let mut peers: Vec<_> = self
-            .rooms
-            .values()
-            .flat_map(|room| room.peers.iter().copied())
-            .collect();
-        peers.sort_unstable();
-        peers.dedup();
-        peers
+        let links = self.links.iter().filter(|(_, link)| !link.rooms.is_empty());
+        links.map(|(peer, _)| *peer).collect()
     }
 
     pub(super) fn handle_links(&mut self, peer: Sender, links: [u8; 16], now: Time) {
@@ -74,10 +68,8 @@ impl PresenceTracker {
             due.extend(self.compared.filter(|peer| !due.contains(peer)));
         }
         for peer in due {
-            let rooms = self.rooms.values();
-            let common = rooms.filter(|room| room.peers.contains(&peer)).count();
             if let Some(link) = self.links.get_mut(&peer) {
-                link.to_compare = common;
+                link.to_compare = link.rooms.len();
             }
         }
         for peer in neighbours {
@@ -97,14 +89,11 @@ impl PresenceTracker {
             None => (Bound::Unbounded, Bound::Unbounded),
         };
         let upto = link.compared.iter();
-        let upto = upto.flat_map(|last| self.rooms.range(..=last.clone()));
-        let common = self.rooms.range::<ChannelName, _>(after).chain(upto);
-        let common = common.filter(|(_, room)| room.peers.contains(&peer));
+        let upto = upto.flat_map(|last| link.rooms.range(..=last.clone()));
+        let common = link.rooms.range::<ChannelName, _>(after).chain(upto);
         let most = self.shares.hashes.min(link.to_compare);
-        let hashes: Vec<_> = common
-            .map(|(channel, room)| (channel.clone(), room.hash(now)))
-            .take(most)
-            .collect();
+        let hash = |channel: &ChannelName| Some((channel.clone(), self.rooms.get(channel)?.hash(now)));
+        let hashes: Vec<_> = common.take(most).filter_map(hash).collect();
         link.to_compare = match hashes.len() < most {
             true => 0,
             false => link.to_compare - most,
@@ -152,9 +141,15 @@ impl PresenceTracker {
         roll: &[(Sender, u64)],
         now: Time,
     ) {
-        let Some(room) = self.rooms.get(&channel) else {
+        let Some(room) = self.rooms.get_mut(&channel) else {
             return;
         };
+        // They see members that were given up here, by records that are no news.
+        let is_back = |(sender, version): &&(Sender, u64)| {
+            let entry = room.entries.get_mut(sender);
+            entry.is_some_and(|entry| entry.is_back(*version, now))
+        };
+        let back: Vec<_> = roll.iter().filter(is_back).map(|(sender, _)| *sender).collect();
         let theirs: BTreeMap<_, _> = roll.iter().copied().collect();
         let lacks = room
             .offered(now)
@@ -170,6 +165,9 @@ impl PresenceTracker {
         });
         let wanted: Vec<_> = wanted.map(|(sender, _)| *sender).collect();
         self.serve(peer, &channel, &lacks, now);
+        for sender in back {
+            self.follow(sender, now);
+        }
         if !wanted.is_empty() {
             self.send(peer, PresenceMessage::Fetch(channel, wanted));
         }

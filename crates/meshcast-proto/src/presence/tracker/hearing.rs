@@ -65,6 +65,9 @@ impl PresenceTracker {
         let entry = room.and_then(|room| room.entries.get_mut(&sender));
         if let Some(entry) = entry {
             if record.version <= entry.record.version {
+                if entry.is_back(record.version, now) {
+                    self.follow(sender, now);
+                }
                 return;
             }
             // To leave is always heard: it is the last that is said for now.
@@ -182,6 +185,7 @@ impl PresenceTracker {
                 record: record.clone(),
                 shown: None,
                 since: now,
+                told: now,
                 was_shown: false,
                 rate,
                 account,
@@ -209,6 +213,8 @@ impl PresenceTracker {
         entry.account.charge(Entry::charged(record));
         let before = std::mem::replace(&mut entry.record, record.clone());
         entry.left = left;
+        // Whoever says something new was there a moment ago, however long it was not heard.
+        entry.told = now;
         let differs = before.state != record.state || before.since != record.since;
         let is_shown = entry.shown.is_some();
         if differs && is_shown && !left {

@@ -380,6 +380,7 @@ fn event(nodes: usize) -> impl Strategy<Value = Event> {
         3 => spot.clone().prop_map(|(at, n, on)| Event::Watch(at, n, on)),
         3 => spot.prop_map(|(at, n, first)| Event::Set(at, n, first)),
         6 => (1..4_000_u64).prop_map(Event::Wait),
+        1 => (30..120_u64).prop_map(|seconds| Event::Wait(seconds * 1_000)),
     ]
 }
 

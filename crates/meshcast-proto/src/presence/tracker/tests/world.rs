@@ -475,6 +475,7 @@ impl World {
             }
         }
         let Node { tracker, spots, .. } = &self.nodes[n];
+        assert_eq!(by_peer(tracker), by_room(tracker), "node {n}");
         for (at, spot) in spots.iter().enumerate().filter(|(_, spot)| spot.watching) {
             let present = by_sender(tracker.present(&channel(at)));
             assert_eq!(spot.seen, present, "node {n}, channel {at}");
@@ -581,6 +582,19 @@ impl World {
             self.ghosts(at, spot).is_empty() && spot.heard(&expected) == expected
         })
     }
+}
+
+/// Which peers have which channels open: it stands with both.
+fn by_peer(tracker: &PresenceTracker) -> BTreeSet<(Sender, ChannelName)> {
+    let links = tracker.links.iter();
+    let each = links.flat_map(|(peer, link)| link.rooms.iter().map(|name| (*peer, name.clone())));
+    each.collect()
+}
+
+fn by_room(tracker: &PresenceTracker) -> BTreeSet<(Sender, ChannelName)> {
+    let rooms = tracker.rooms.iter();
+    let each = rooms.flat_map(|(name, room)| room.peers.iter().map(|peer| (*peer, name.clone())));
+    each.collect()
 }
 
 fn by_sender(present: Vec<Presence>) -> BTreeMap<Sender, Presence> {
