@@ -238,7 +238,10 @@ fn describe(request: &Request) -> String {
     match request {
         Request::Partition { groups } => {
             let groups: Vec<_> = groups.iter().map(|group| group.join(",")).collect();
-            format!("fault: partition {}", groups.join(" | "))
+            match &groups[..] {
+                [alone] => format!("fault: {alone} is cut off from all others"),
+                _ => format!("fault: nothing passes between {}", groups.join(" and ")),
+            }
         }
         Request::OneWay { from, to } => format!("fault: nothing passes from {from} to {to}"),
         Request::Heal {} => "fault: all links are mended".into(),
@@ -417,6 +420,20 @@ mod tests {
             table(&Report::new(vec![row], &[]), Palette::PLAIN),
             "NAME   REGION  URL                    PEER ID\n\
              fra-1  fra     http://127.0.0.1:8101  …EfGhIjKl\n"
+        );
+    }
+
+    #[test]
+    fn a_partition_is_told_in_words() {
+        let told = |groups: &[&[&str]]| {
+            let owned = |group: &&[&str]| group.iter().map(|it| (*it).to_owned()).collect();
+            let groups = groups.iter().map(owned).collect();
+            describe(&Request::Partition { groups })
+        };
+        assert_eq!(told(&[&["fra"]]), "fault: fra is cut off from all others");
+        assert_eq!(
+            told(&[&["fra"], &["iad", "nrt-1"]]),
+            "fault: nothing passes between fra and iad,nrt-1"
         );
     }
 
