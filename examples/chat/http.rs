@@ -5,7 +5,10 @@ use std::time::Duration;
 use axum::{
     extract::{FromRequestParts, Query},
     http::{StatusCode, request::Parts},
-    response::{IntoResponse, Response, sse::Event},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive},
+    },
 };
 use meshcast::{Cursor, Message, Node, OpenError, PostError};
 use serde::{Deserialize, Serialize};
@@ -125,6 +128,12 @@ pub(crate) fn lines(messages: &[Message<Line>]) -> Value {
 pub(crate) fn greeting(node: &Node) -> Event {
     let at = json!({ "node": node.name(), "region": node.region() });
     event("at", at).retry(Duration::from_secs(1))
+}
+
+/// What a browser hears while nothing else happens. When it does not, it looks for another instance.
+pub(crate) fn signs_of_life() -> KeepAlive {
+    let interval = Duration::from_secs(5);
+    KeepAlive::new().interval(interval).event(event("alive", ()))
 }
 
 /// JSON, so that no text breaks out of an event.

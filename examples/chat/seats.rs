@@ -71,10 +71,9 @@ impl Seat {
         let names = seats.entry(self.room.clone()).or_default();
         change(names, &self.name);
         let told = names.len().min(TOLD);
+        let here = (names[..told].to_vec(), names.len() - told);
         // An error means that the node has stopped, and with it all of this.
-        let _ = self
-            .presence
-            .set(&(names[..told].to_vec(), names.len() - told));
+        let _ = self.presence.set(&here);
         if names.is_empty() {
             seats.remove(&self.room);
         }

@@ -3,14 +3,14 @@
 //! A room is a channel, which is open while somebody here is in it. Nothing that is said is kept
 //! here: the mesh remembers it for whoever comes, or comes back.
 
-use std::{convert::Infallible, mem, sync::Arc, time::Duration};
+use std::{convert::Infallible, mem, sync::Arc};
 
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{Event, Sse};
 use axum::{Json, Router, extract::Path, extract::State, http::StatusCode, routing::get};
 use futures::{Stream, StreamExt, stream};
 use meshcast::{Messages, Node, OpenError, Since};
 
-use crate::http::{Line, Listener, Refused, Room, event, greeting, lines};
+use crate::http::{Line, Listener, Refused, Room, event, greeting, lines, signs_of_life};
 use crate::seats::{Seat, Seats};
 
 #[derive(Clone)]
@@ -57,8 +57,7 @@ async fn listen(
         is_new,
     };
     let rest = stream::unfold(guest, async |mut guest| Some((guest.next().await?, guest)));
-    let alive = KeepAlive::new().interval(ALIVE).event(event("alive", ()));
-    Ok(Sse::new(first.chain(rest).map(Ok)).keep_alive(alive))
+    Ok(Sse::new(first.chain(rest).map(Ok)).keep_alive(signs_of_life()))
 }
 
 /// A browser that listens. When it goes, so does this, and with the last one the channel is closed.
@@ -89,5 +88,3 @@ impl Guest {
 
 /// How many lines a newcomer is shown.
 const LINES: usize = 50;
-/// So often at least a browser hears something: when it does not, it looks for another instance.
-const ALIVE: Duration = Duration::from_secs(5);

@@ -55,6 +55,21 @@ fn what_both_sides_of_a_partition_say_arrives_when_it_is_healed() {
 }
 
 #[test]
+fn what_is_cut_stays_cut_while_up_stops_and_what_nobody_has_is_named() {
+    let session = Session::new();
+    let (up, services) = session.up_and_converged();
+    session.json(&["fault", "partition", "fra", "iad,nrt"]);
+    send(services[0], "nobody-else-has-it");
+    up.signal(Signal::INT);
+    up.stderr_line("that it stops", 1, PATIENCE, |line| {
+        line.contains("hand over what they have over the links that are left, for 7 s at most")
+    });
+    let (status, _, stderr) = up.end(PATIENCE);
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("fra-1 stopped: "), "{stderr}");
+}
+
+#[test]
 fn a_partition_between_two_regions_is_gone_around_and_said_to_be() {
     let session = Session::new();
     let (_up, services) = session.up_and_converged();

@@ -66,11 +66,10 @@ fn what_is_sent_right_before_up_is_told_to_stop_arrives_and_no_socket_is_left() 
         up.signal(signal);
         let (status, _, stderr) = up.end(PATIENCE);
         assert_eq!(status.code(), Some(0), "{signal:?}: {stderr}");
-        assert_eq!(
-            stderr.lines().last(),
-            Some(r#"{"note":"stopping"}"#),
-            "nothing is left behind"
-        );
+        let last = stderr.lines().last().unwrap_or_default();
+        let is_all =
+            last.starts_with(r#"{"note":"stopping… the nodes hand over what they have, for"#);
+        assert!(is_all, "nothing is left behind: {stderr}");
         assert!(session.sockets().is_empty(), "{signal:?}");
     }
 }
@@ -177,6 +176,66 @@ fn who_has_a_channel_open_is_listed_by_any_node() {
     watch.stdout_line("iad-1 is there", PATIENCE, |line| {
         line.contains("present  iad-1 (iad)")
     });
+}
+
+#[test]
+fn a_channel_that_somebody_only_asked_about_is_not_listed_afterwards() {
+    let session = Session::new();
+    let _up = session.up_and_converged();
+    let (status, _, stderr) = session.run(&["who", "earth", "--node", "fra-1"]);
+    assert_eq!((status, stderr.as_str()), (0, ""));
+    let (status, stdout, stderr) = session.run(&["who", "typo", "--node", "fra-1"]);
+    assert_eq!(status, 0, "{stderr}");
+    assert!(stdout.contains("fra-1"), "{stdout}");
+    assert_eq!(
+        stderr,
+        "fra-1 opens typo for this question alone, so it is listed too\n"
+    );
+    eventually("it is gone", PATIENCE, || {
+        let channels = session.json(&["channels", "--node", "fra-1"]);
+        (names(&channels["channels"]) == ["earth"]).then_some(())
+    });
+}
+
+#[test]
+fn another_up_is_told_how_to_run_beside_the_first() {
+    let session = Session::new();
+    let (_up, services) = session.up();
+    let taken = services[0].port().to_string();
+    for base in ["0", taken.as_str()] {
+        let (status, _, stderr) = session.run(&["up", "--http-base", base, "--page", "0"]);
+        assert_eq!(status, 1, "{stderr}");
+        let hint = "run another beside it with `";
+        let (_, command) = stderr.split_once(hint).expect(&stderr);
+        let (command, _) = command.split_once('`').expect(&stderr);
+        // As it stands there.
+        let words: Vec<_> = command.split(' ').skip(1).collect();
+        assert_eq!(
+            words,
+            ["up", "--regions", "ams,cdg,gru", "--http-base", "0"]
+        );
+        let other = Process::start(session.command(&[&words[..], &["--json"]].concat()));
+        other.stdout_line("the report", PATIENCE, |line| line.contains("gru-1"));
+    }
+}
+
+#[test]
+fn regions_of_which_no_round_trip_is_known_are_named_and_run() {
+    let session = Session::new();
+    let words = [
+        "up",
+        "--regions",
+        "fra,mars",
+        "--http-base",
+        "0",
+        "--page",
+        "none",
+    ];
+    let up = Process::start(session.command(&words));
+    up.stderr_line("a warning", 1, PATIENCE, |line| {
+        line.contains("no round trip is known") && line.contains("fra-mars (known regions are ams,")
+    });
+    up.stdout_line("the node", PATIENCE, |line| line.starts_with("mars-1"));
 }
 
 #[test]

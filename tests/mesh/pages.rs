@@ -180,6 +180,56 @@ fn post(page: &Page, path: &str, body: &str, more: &str) -> String {
 const JSON: &str = "content-type: application/json\r\n";
 
 #[test]
+fn whatever_the_api_of_the_page_does_not_do_is_answered_in_json() {
+    let session = Session::new();
+    let (_dashboard, page) = start(&session, &["dashboard", "--port", "0"]);
+    let Page { address, shown } = &page;
+    let host = format!("host: {address}");
+    let get = |path: &str, more: &str| {
+        let head = format!("GET {path} HTTP/1.1");
+        let lines = [head.as_str(), &host, more];
+        ask(*address, &lines[..2 + usize::from(!more.is_empty())])
+    };
+    let long = format!(r#"{{"node":"{}"}}"#, "x".repeat(3 << 20));
+    for (answer, status, code) in [
+        (get("/api/member?name=nobody", ""), 401, "no_key"),
+        (get("/api/member?name=nobody", shown), 404, "not_found"),
+        (get("/api/nothing", shown), 404, "not_found"),
+        (get("/api/member", shown), 400, "bad_request"),
+        (get("/api/member?name=%ff", shown), 400, "bad_request"),
+        (get("/api/messages", shown), 405, "method_not_allowed"),
+        (
+            get("/api/link?a=1", "origin: http://evil.example"),
+            403,
+            "forbidden",
+        ),
+        (post(&page, "/api/messages", "{", JSON), 400, "bad_request"),
+        (post(&page, "/api/messages", "{}", JSON), 422, "bad_request"),
+        (
+            post(&page, "/api/faults", r#"{"fault":"flood"}"#, JSON),
+            422,
+            "bad_request",
+        ),
+        (post(&page, "/api/messages", "{}", ""), 415, "bad_request"),
+        (post(&page, "/api/messages", &long, JSON), 413, "too_large"),
+    ] {
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(head.contains("content-type: application/json"), "{answer}");
+        let body: Json = serde_json::from_str(body).expect("JSON");
+        assert_eq!(body["error"]["code"], code, "{answer}");
+        assert!(
+            body["error"]["message"]
+                .as_str()
+                .is_some_and(|it| it.len() > 5),
+            "{answer}"
+        );
+    }
+    let answer = get("/api/messages", shown);
+    assert!(answer.contains("allow: POST"), "{answer}");
+}
+
+#[test]
 fn the_page_shows_all_nodes_and_each_arrival_of_a_message() {
     let session = Session::new();
     let (_up, of_up) = start(

@@ -1,7 +1,7 @@
 // Chromium, and regions for it to look at.
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -12,19 +12,48 @@ const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking
 /** How long anything may take that works, on a machine with other things to do. */
 export const PATIENCE = Number(process.env.PATIENCE ?? 60_000);
 
+/** The path of a program, which a variable of the environment names. */
+export function program(variable) {
+  const path = process.env[variable];
+  if (!path) throw new Error(`${variable} is not set: it is the path of the program, as target/release/meshcast`);
+  try {
+    accessSync(path, constants.X_OK);
+  } catch (error) {
+    throw new Error(`${variable} is no program: ${error.message}`);
+  }
+  return path;
+}
+
+const children = new Set();
+process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+
+/** Runs a program, which does not outlive this one, also if this one fails. */
+export function run(path, arguments_, options) {
+  const child = spawn(path, arguments_, options);
+  children.add(child);
+  child.once('exit', () => children.delete(child));
+  return child;
+}
+
+/** The first line that a program writes. */
+export function firstLine(process_, what) {
+  return new Promise((resolve, reject) => {
+    createInterface({ input: process_.stdout }).once('line', resolve);
+    process_.once('error', reject);
+    process_.once('exit', (code) => reject(new Error(`${what} ended with ${code}`)));
+  });
+}
+
 /** Runs `meshcast up` and returns what it says, and how to end it. */
 export async function up(...options) {
+  const meshcast = program('MESHCAST');
   const directory = mkdtempSync(join(tmpdir(), 'meshcast-page-'));
-  const process_ = spawn(process.env.MESHCAST, ['up', '--json', '--http-base', '0', '--page', '0', ...options], {
+  const process_ = run(meshcast, ['up', '--json', '--http-base', '0', '--page', '0', ...options], {
     env: { ...process.env, XDG_RUNTIME_DIR: directory, TMPDIR: directory },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const ended = new Promise((resolve) => process_.once('exit', resolve));
-  const lines = createInterface({ input: process_.stdout });
-  const report = await new Promise((resolve, reject) => {
-    lines.once('line', (line) => resolve(JSON.parse(line)));
-    process_.once('exit', (code) => reject(new Error(`meshcast up ended with ${code}`)));
-  });
+  const report = JSON.parse(await firstLine(process_, 'meshcast up'));
   const end = async () => {
     process_.kill('SIGTERM');
     await ended;

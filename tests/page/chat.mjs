@@ -1,6 +1,6 @@
 // The three regions of the example `chat`, and people in browsers.
 
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
@@ -8,11 +8,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-import { tab } from './browser.mjs';
+import { program, run, tab } from './browser.mjs';
 
 /** Runs the regions. `type` types a command where they run, and waits until it is done. */
 export async function regions() {
-  const process_ = spawn(process.env.CHAT, ['--port', '0'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const process_ = run(program('CHAT'), ['--port', '0'], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = once(process_, 'exit');
   const lines = createInterface({ input: process_.stdout })[Symbol.asyncIterator]();
   const next = async () => {
@@ -40,7 +40,7 @@ export async function regions() {
 /** Runs an instance in each of these regions as one deploys it, with these variables. */
 export async function instances(regions_, variables) {
   const directory = mkdtempSync(join(tmpdir(), 'meshcast-chat-'));
-  const key = execFileSync(process.env.MESHCAST, ['key', 'new'], { encoding: 'utf8' }).trim();
+  const key = execFileSync(program('MESHCAST'), ['key', 'new'], { encoding: 'utf8' }).trim();
   const [processes, urls] = [[], {}];
   let seeds = '';
   for (const region of regions_) {
@@ -48,7 +48,7 @@ export async function instances(regions_, variables) {
       ...process.env, ...variables, XDG_RUNTIME_DIR: directory, MESHCAST_KEY: key, MESHCAST_NAME: `${region}-1`, MESHCAST_REGION: region,
       MESHCAST_LISTEN: '127.0.0.1:0', ...(seeds && { MESHCAST_SEEDS: seeds }),
     };
-    const process_ = spawn(process.env.CHAT, ['--http', '127.0.0.1:0'], { env, stdio: ['ignore', 'pipe', 'ignore'] });
+    const process_ = run(program('CHAT'), ['--http', '127.0.0.1:0'], { env, stdio: ['ignore', 'pipe', 'ignore'] });
     processes.push(process_);
     for await (const line of createInterface({ input: process_.stdout })) {
       if (line.startsWith('listening on ')) seeds = line.slice('listening on '.length);

@@ -12,18 +12,17 @@
 // frames a second where an empty one has them. Status 2: the machine has none for an empty page
 // either, or the nodes do not post at that rate, so that the figures say nothing.
 
-import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { launch, open, up } from './browser.mjs';
+import { firstLine, launch, open, program, run, up } from './browser.mjs';
 
 const asked = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const isTold = process.argv.includes('--told');
 const [nodes, rate, seconds] = [100, 1000, 10].map((usual, i) => Number(asked[i] ?? usual));
 const MOST_OF_A_CORE = 10; // percent
 const LEAST_FPS = 55; // of 60
+const meshcast = program('MESHCAST');
 const TICKS = 100; // of the kernel's accounts, a second
 
 /** How many seconds of processor a process took so far. */
@@ -55,11 +54,8 @@ function told(gaps) {
 async function begin() {
   if (!isTold) return up('--regions', 'fra,iad,nrt,gru,syd', '--nodes-per-region', String(nodes / 5), '--rtt', 'none');
   const directory = mkdtempSync(join(tmpdir(), 'meshcast-told-'));
-  const fleet = spawn(process.execPath, [new URL('fleet.mjs', import.meta.url).pathname, directory, nodes, rate], { stdio: ['ignore', 'pipe', 'inherit'] });
-  await new Promise((resolve, reject) => {
-    createInterface({ input: fleet.stdout }).once('line', resolve);
-    fleet.once('exit', (code) => reject(new Error(`the fleet ended with ${code}`)));
-  });
+  const fleet = run(process.execPath, [new URL('fleet.mjs', import.meta.url).pathname, directory, nodes, rate], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await firstLine(fleet, 'the fleet');
   const ended = new Promise((resolve) => fleet.once('exit', resolve));
   const end = async () => {
     fleet.kill('SIGTERM');
@@ -71,11 +67,10 @@ async function begin() {
 
 const mesh = await begin();
 const env = { ...process.env, XDG_RUNTIME_DIR: mesh.directory, TMPDIR: mesh.directory };
-const dashboard = spawn(process.env.MESHCAST, ['dashboard', '--json', '--port', '0'], { env, stdio: ['ignore', 'pipe', 'inherit'] });
-const lines = createInterface({ input: dashboard.stdout });
-const { page: url } = JSON.parse(await new Promise((resolve) => lines.once('line', resolve)));
-const bench = rate && !isTold && spawn(
-  process.env.MESHCAST,
+const dashboard = run(meshcast, ['dashboard', '--json', '--port', '0'], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+const { page: url } = JSON.parse(await firstLine(dashboard, 'the dashboard'));
+const bench = rate && !isTold && run(
+  meshcast,
   ['bench', 'earth', '--rate', String(rate), '--duration', `${3 * seconds + 60}s`, '--json'],
   { env, stdio: 'ignore' },
 );

@@ -64,6 +64,22 @@ test('a server that was started anew is shown with its own timeline', async () =
   });
 });
 
+test('what was broken before a page is opened is shown since then', async () => {
+  const state = { ...view(['fra', 'iad']), cuts: [{ from: 'fra', to: 'iad' }] };
+  state.totals.delivered_per_s = 0;
+  const entries = [entry(1, 'fault', 'nothing passes between fra and iad', Date.now() - 60_000)];
+  await shown(() => [['state', state], ['timeline', entries]], async (page) => {
+    const span = page.locator('#lane .spans rect');
+    await span.waitFor();
+    await page.locator('#timeline li').waitFor();
+    const part = await span.evaluate((it) => it.width.baseVal.value / it.ownerSVGElement.viewBox.baseVal.width);
+    // Of the three minutes that are shown one.
+    assert.ok(part > 0.3 && part < 0.5, `${part}`);
+    assert.equal(await span.count(), 1);
+    await page.getByText('nothing was heard').waitFor();
+  });
+});
+
 test('a panel that changes all the time can be read to its end, and what is pressed in it is done', async () => {
   let state = view(REGIONS, 20);
   await shown(() => [['state', state], ['timeline', []]], async (page, server) => {

@@ -3,13 +3,13 @@
 // and, as what starting any process takes here, of `true`. With `--check` it fails if the median of
 // the first is over 20 ms, or that of the second over 100 ms.
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { up } from './browser.mjs';
+import { program, run, up } from './browser.mjs';
 
-const { MESHCAST } = process.env;
+const MESHCAST = program('MESHCAST');
 const RUNS = 20;
 const LIMITS = { help: 20, peers: 100 }; // in ms
 const env = { ...process.env, MESHCAST_KEY: '' };
@@ -40,7 +40,7 @@ delete env.MESHCAST_KEY;
 // One more, since `up` has a hundred at most, each of which has 99 peers.
 const [seed] = json('nodes').nodes[0].listen_addresses;
 const one = ['node', '--name', 'one', '--region', 'fra', '--listen', '127.0.0.1:0', '--seed', seed, '--key-file', file];
-const node = spawn(MESHCAST, one, { env, stdio: 'ignore' });
+const node = run(MESHCAST, one, { env, stdio: 'ignore' });
 const ended = new Promise((resolve) => node.once('exit', resolve));
 try {
   const waited = spawnSync(MESHCAST, ['peers', '--node', 'one', '--wait', '100', '--timeout', '120s'], { env });

@@ -36,9 +36,10 @@ pub(crate) struct Global {
     #[arg(
         long,
         global = true,
-        value_name = "WHEN",
+        value_name = "auto|always|never",
         default_value = "auto",
         hide_default_value = true,
+        hide_possible_values = true,
         display_order = 902
     )]
     pub(crate) color: Colour,
@@ -93,6 +94,9 @@ impl Command {
 /// "earth", /messages lists what it posted and heard (the last 1,000), /metrics is for Prometheus.
 /// Without a key in MESHCAST_KEY or --key-file a new one is made.
 ///
+/// A page shows the nodes, live, and breaks them by clicks. Its address is printed first; the key at
+/// its end lets you in.
+///
 /// Messages between regions take as long as between real ones, if that is known: regions named ams,
 /// cdg, fra, gru, iad, jnb, lhr, nrt, ord, sin, sjc, syd and yyz. The times are printed. With
 /// `meshcast fault` links are cut and nodes killed. With --scenario the faults are those of a file;
@@ -122,7 +126,8 @@ pub(crate) struct Up {
     /// The port of the first service; the others follow (0: let the system choose them)
     #[arg(long, value_name = "PORT", default_value_t = 8101)]
     pub(crate) http_base: u16,
-    /// The round trip between two regions, or none for none at all; may be repeated
+    /// The round trip between two regions (fra:iad=90ms), or none: no delay anywhere; may be
+    /// repeated
     #[arg(long, value_name = "A:B=TIME|none", value_parser = rtt, conflicts_with = "scenario")]
     pub(crate) rtt: Vec<Rtt>,
     /// Packet loss between regions (1%, or fra:iad=1% between two); may be repeated
@@ -224,7 +229,7 @@ pub(crate) enum FaultCommand {
         #[arg(long)]
         silent: bool,
     },
-    /// Start a killed node again, or one that runs anew, as a new process
+    /// Start a killed node again; one that runs is stopped first
     Restart {
         /// Its name
         #[arg(add = ArgValueCompleter::new(live::broken))]
@@ -289,7 +294,7 @@ pub(crate) struct Node {
     /// A member to connect to first; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) seed: Vec<Address>,
-    /// Find the other nodes of yours on this machine that have this set, with no key and no address
+    /// Find your other nodes on this machine that have this set; it takes no key and no address
     #[arg(long)]
     pub(crate) local: bool,
     /// A file with settings, as `meshcast config check` shows them
@@ -301,7 +306,7 @@ pub(crate) struct Node {
     /// A channel to have open; may be repeated
     #[arg(long, value_name = "CHANNEL")]
     pub(crate) channel: Vec<ChannelName>,
-    /// Where it tells its metrics to Prometheus: a port of loopback, or IP:port
+    /// Serve metrics for Prometheus here: a port of loopback, or IP:port
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<MetricsAddress>,
     /// Where its admin socket is, instead of the usual place
@@ -320,7 +325,7 @@ pub(crate) struct Node {
 pub(crate) enum Config {
     /// Show each setting and where it comes from, and whether a node could start with them
     ///
-    /// A setting is a line of a TOML file (`seeds = [\"a.example:4001\"]`, limits in a table
+    /// A setting is a line of a TOML file (`seeds = ["a.example:4001"]`, limits in a table
     /// `[limits]`) or a variable of the environment (MESHCAST_SEEDS), which comes first. Settings
     /// of a command or a program come before both.
     Check {
@@ -360,9 +365,9 @@ pub(crate) struct Nodes {
 
 /// Tell whether a node is well
 ///
-/// Status 0 if it answers and is ready, 1 if not: for a probe. Being alone is no fault: how many
-/// members are connected, since when nobody is, how many messages are known to be missing and how
-/// the seeds are doing is shown.
+/// Status 0 if it answers and is ready, 1 if not: for a probe. It shows how many members are
+/// connected, since when none is, how many messages are known to be missing, and the state of each
+/// seed. Being alone is no fault.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast health
@@ -416,7 +421,8 @@ pub(crate) struct Watch {
 /// List who has a channel open
 ///
 /// In the whole mesh, each with what it says of itself. With --watch it goes on: who joins, is
-/// silent, leaves and is lost. The node that is asked opens the channel for the question.
+/// silent, leaves and is lost. The node that is asked opens the channel for the question, so it is
+/// listed too.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast who earth
@@ -455,7 +461,7 @@ pub(crate) struct Ping {
     /// All peers
     #[arg(long)]
     pub(crate) all: bool,
-    /// How often
+    /// How many times each
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one::<u16>)]
     pub(crate) count: u16,
     #[command(flatten)]
@@ -518,8 +524,8 @@ pub(crate) struct SimRun {
     /// Where to write what the run was like: a page to look at (.html), or JSON (.json)
     #[arg(long, value_name = "FILE", conflicts_with = "watch")]
     pub(crate) report: Option<PathBuf>,
-    /// A process, as fra0.1 is the first of the node fra0, to print all of that its engine is told
-    /// and says
+    /// Print all that the engine of one process is told and says; fra0.1 is the first process of the
+    /// node fra0
     #[arg(long, value_name = "PROCESS", conflicts_with = "log")]
     pub(crate) watch: Option<String>,
 }
@@ -638,6 +644,7 @@ const EXAMPLES: &str = "Examples:
   meshcast watch earth             follow a channel of a running node
   meshcast post earth hello        post to it
   meshcast top                     nodes, links and channels, live
+  meshcast fault partition fra     cut a region off; `fault heal` undoes it
   meshcast peers --json            whom a node is connected to, for scripts";
 
 const AFTER: &str = "\

@@ -38,9 +38,10 @@ use crate::http::{self, Limits};
 /// Serves the page of a scene until it is dropped, to those who show its key.
 pub(crate) async fn serve(listener: TcpListener, key: PageKey, scene: Scene, timeline: Timeline) {
     let (watching, sampling) = sampler::new(scene, timeline);
+    let router = routes::router(watching, key);
     tokio::select! {
         () = sampling => {}
-        () = http::serve(listener, routes::router(watching, key), LIMITS) => {}
+        () = http::serve(listener, router, LIMITS, routes::refused) => {}
     }
 }
 

@@ -95,6 +95,12 @@ pub(crate) struct Cut {
 }
 
 impl Status {
+    /// Whether nothing is cut and nobody is cut off.
+    pub(crate) fn is_whole(&self) -> bool {
+        let is_paused = |node: &NodeStatus| node.state == State::Paused;
+        self.cuts.is_empty() && !self.nodes.iter().any(is_paused)
+    }
+
     pub(crate) fn of(cluster: &Cluster) -> Self {
         let nodes = cluster.status().into_iter().map(|node| NodeStatus {
             name: node.name.to_string(),

@@ -8,4 +8,4 @@ mod guard;
 mod patience;
 mod server;
 
-pub(crate) use self::server::{Limits, serve};
+pub(crate) use self::server::{Limits, in_words, serve};

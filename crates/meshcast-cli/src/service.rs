@@ -30,7 +30,7 @@ pub(crate) async fn serve(listener: TcpListener, service: Service) {
     let inbox = service.clone();
     tokio::select! {
         () = inbox.listen() => {}
-        () = http::serve(listener, service.router(), LIMITS) => {}
+        () = http::serve(listener, service.router(), LIMITS, http::in_words) => {}
     }
 }
 

@@ -199,17 +199,20 @@ impl<'a> Client<'a> {
         if access.post && !self.gateway.names.enter(name, &mut self.names) {
             return refused(Refusal::TooMany);
         }
+        let messages = access.read.then(|| object.messages().marked());
+        // Its next message follows on this; if it looks back, on nothing yet.
+        let begins = messages.as_ref().filter(|_| !looks_back);
         let opened = Tell::Opened {
             channel,
             read: access.read,
             post: access.post,
+            cursor: begins.map(|messages| messages.cursor().to_string()),
         };
-        let delivery = access.read.then(|| {
-            let (messages, frames) = (object.messages().marked(), frames.clone());
-            let opened = opened.written();
+        let delivery = messages.map(|messages| {
+            let (opened, frames) = (opened.written(), frames.clone());
             self.deliveries.spawn(async move {
                 if frames.send(Message::Text(opened.into())).await.is_ok() {
-                    deliver(channel, messages, !looks_back, &frames).await;
+                    deliver(channel, messages, &frames).await;
                 }
             })
         });
@@ -368,6 +371,27 @@ mod tests {
         let told = safe(receipt, 1, 2).await;
         assert!(matches!(told, Tell::Posted { .. }), "{told:?}");
         assert!(began.elapsed() >= ALONE, "after {:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_cut_off_right_after_a_channel_is_open_knows_where_to_go_on() {
+        let gateway = Gateway::new(node().await, |_, _| Access::ALL);
+        let request = axum::http::Request::new(()).into_parts().0;
+        let mut client = Client::new(&gateway, &request);
+        let (frames, mut told) = mpsc::channel(16);
+        let mut opened = async |from| {
+            assert_eq!(client.open(1, "room", from, &frames), None);
+            let Some(Message::Text(text)) = told.recv().await else {
+                panic!("no notice")
+            };
+            let told: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(told["type"], "opened");
+            told["cursor"].as_str().map(ToOwned::to_owned)
+        };
+        let begins = opened((None, None, None)).await.expect("a cursor");
+        begins.parse::<Cursor>().expect("one that is read again");
+        assert_eq!(opened((None, None, Some(begins.clone()))).await, Some(begins));
+        assert_eq!(opened((Some(5), None, None)).await, None, "it looks back");
     }
 
     #[tokio::test]

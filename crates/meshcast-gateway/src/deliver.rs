@@ -16,7 +16,6 @@ use crate::frames::{Delivered, Tell};
 pub(crate) async fn deliver(
     channel: u32,
     mut messages: Marked<EncodedValue>,
-    tells_begin: bool,
     frames: &mpsc::Sender<Frame>,
 ) {
     let mut delivery = Delivery {
@@ -24,10 +23,6 @@ pub(crate) async fn deliver(
         senders: HashMap::new(),
         frames,
     };
-    // Its next message follows on this; if it looks back, on nothing yet.
-    if tells_begin && delivery.cursor(&mut messages).await.is_none() {
-        return;
-    }
     while let Some(first) = messages.recv().await {
         let mut next = Some(first);
         for _ in 0..BETWEEN_CURSORS {

@@ -40,6 +40,11 @@ export class Link {
     return addon.linkPostAcked(this.#number, bytes, patience, callback);
   }
 
+  /** Where it began, as a cursor; null if it looks back, or no cursors of batches are wanted. */
+  began() {
+    return addon.linkBegan(this.#number) ?? null;
+  }
+
   taken() {
     addon.linkTaken(this.#number);
   }

@@ -63,6 +63,8 @@ struct Link {
     /// that has ended.
     deliver: Arc<Mutex<Option<Deliver>>>,
     keep: Mutex<Option<KeepAlive>>,
+    /// Where it began, if that was now or at a cursor and cursors of batches are wanted.
+    began: Option<String>,
 }
 
 /// Links that are open.
@@ -140,12 +142,15 @@ pub fn link_open(
         .weak::<true>()
         .callee_handled::<false>()
         .build()?;
+    let messages = channel.messages().marked();
+    // Its next message follows on this; if it looks back, on nothing yet.
+    let says_where = options.cursors == Cursors::Batch && !looks_back;
+    let began = says_where.then(|| messages.cursor().to_string());
     let delivery = Delivery {
-        messages: channel.messages().marked(),
+        messages,
         deliver: Arc::new(Mutex::new(Some(deliver))),
         credit: Arc::new(Semaphore::new(options.ahead.unwrap_or(AHEAD).into())),
         stats: Arc::default(),
-        looks_back,
         tells_end,
         cursors: options.cursors,
         batch: Batch::default(),
@@ -161,8 +166,16 @@ pub fn link_open(
         stats,
         deliver,
         keep: Mutex::new(None),
+        began,
     });
     OPEN.add(env, link)
+}
+
+/// The cursor of where a link began, if it was opened with cursors of batches and does not look
+/// back.
+#[napi]
+pub fn link_began(number: u32) -> Option<String> {
+    OPEN.get(number)?.began.clone()
 }
 
 /// From now on what is posted is kept for those who come later, also if nobody is there.
@@ -358,8 +371,6 @@ struct Delivery {
     deliver: Arc<Mutex<Option<Deliver>>>,
     credit: Arc<Semaphore>,
     stats: Arc<Stats>,
-    /// It begins with the past, and no cursor says with how much.
-    looks_back: bool,
     /// Somebody wants to know when the past is over.
     tells_end: bool,
     cursors: Cursors,
@@ -369,10 +380,6 @@ struct Delivery {
 impl Delivery {
     async fn run(mut self) {
         let credit = Arc::clone(&self.credit);
-        // Its next message follows on this; if it looks back, on nothing yet.
-        if self.cursors == Cursors::Batch && !self.looks_back {
-            self.batch.cursor(&self.messages.cursor());
-        }
         while let Ok(permit) = credit.acquire().await {
             permit.forget();
             if !self.fill().await {

@@ -10,7 +10,7 @@ import { WebSocket } from "ws";
 import { readMessage, readPost, readSaid, writeMessage, writePost } from "../lib/frames.js";
 import { generateKey } from "../lib/index.js";
 import { toJson } from "../lib/value.js";
-import { Cable, Service, lacks, pairs, twoRegions } from "./pages.js";
+import { BreaksOnceOpened, Cable, Service, lacks, pairs, twoRegions } from "./pages.js";
 import { Process, needs } from "./process.js";
 import { samples } from "./samples.js";
 
@@ -206,6 +206,19 @@ for (const [one, other] of pairs) {
     for (const each of pages) {
       assert.equal(each.lines.find(({ gap }) => gap !== undefined), undefined);
     }
+  });
+
+  test(`${where}: a page that is cut off as soon as its channel is open loses nothing`, { skip }, async (t) => {
+    const { fra, nrt } = await twoRegions(t, [one, other]);
+    const way = await BreaksOnceOpened.to(t, fra.url("ada"));
+    for (const service of [fra, nrt]) service.do("listen", { name: "room:x" });
+    const a = page(t, way.address);
+    a.do("open", { name: "room:x" });
+    await a.next("opened");
+    nrt.do("post", { name: "room:x", data: "meanwhile" });
+    assert.equal(await fra.next("heard"), "meanwhile");
+    way.broken = false;
+    assert.equal(await a.next("heard"), "meanwhile");
   });
 
   test(`${where}: a page that was away for more than is kept is told what it missed`, { skip }, async (t) => {

@@ -3,6 +3,7 @@
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { fileURLToPath } from "node:url";
+import { WebSocket, WebSocketServer } from "ws";
 import { generateKey } from "../lib/index.js";
 import { JsonProgram, needs, runtimes } from "./process.js";
 import { built, missing } from "./rust.js";
@@ -99,6 +100,49 @@ export class Cable {
   mend() {
     this.cut = false;
     for (const pair of [...this.#pairs]) pair.forEach((socket) => socket.destroy());
+  }
+}
+
+/**
+ * A way to a service that breaks as soon as a page was told that its channel is open, and stays so
+ * until it is mended.
+ */
+export class BreaksOnceOpened {
+  broken = false;
+  #opened = false;
+
+  static async to(t, url) {
+    const way = new BreaksOnceOpened();
+    const handleProtocols = () => "meshcast.v1";
+    const server = new WebSocketServer({ port: 0, host: "127.0.0.1", handleProtocols });
+    await once(server, "listening");
+    t.after(() => {
+      server.clients.forEach((near) => near.terminate());
+      server.close();
+    });
+    server.on("connection", (near) => way.#carry(near, url));
+    way.address = `ws://127.0.0.1:${server.address().port}/meshcast`;
+    return way;
+  }
+
+  #carry(near, url) {
+    if (this.broken) return near.terminate();
+    const far = new WebSocket(url, "meshcast.v1");
+    const isOpen = new Promise((resolve) => far.once("open", resolve));
+    near.on("message", async (data, binary) => {
+      await isOpen;
+      far.send(data, { binary });
+    });
+    far.on("message", (data, binary) => {
+      if (this.broken) return;
+      near.send(data, { binary });
+      if (this.#opened || binary || JSON.parse(data).type !== "opened") return;
+      this.#opened = true;
+      this.broken = true;
+      near.close();
+    });
+    near.on("close", () => far.terminate()).on("error", () => {});
+    far.on("close", () => near.terminate()).on("error", () => {});
   }
 }
 

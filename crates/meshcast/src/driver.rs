@@ -60,6 +60,8 @@ use self::{
     sessions::PeerSessions,
 };
 pub(crate) use self::{dirty::Dirty, engine::EngineCell, presence::TrackerCell};
+#[cfg(feature = "admin")]
+use crate::clock::WallLog;
 #[cfg(feature = "metrics")]
 use crate::measured::Measures;
 use crate::{
@@ -189,6 +191,8 @@ struct Reports {
     measures: Measures,
     refusals: Refusals,
     warnings: Warnings,
+    #[cfg(feature = "admin")]
+    wall: WallLog,
 }
 
 /// Callers that wait for an answer, by what has to happen before. Each part is bounded.

@@ -148,6 +148,23 @@ fn help_begins_with_examples() {
     }
 }
 
+/// As in a comment of the source, which takes none.
+#[test]
+fn help_shows_no_escapes() {
+    let all = Args::command();
+    for command in all.get_subcommands().flat_map(|it| it.get_subcommands().chain([it])) {
+        let help = command.clone().render_long_help().to_string();
+        assert!(!help.contains(r#"\""#), "{help}");
+    }
+}
+
+#[test]
+fn help_of_up_tells_of_the_page() {
+    let helps = helps();
+    let up = helps.iter().find(|help| help.contains("Usage: meshcast up"));
+    assert!(up.is_some_and(|help| help.contains("A page shows the nodes")));
+}
+
 #[test]
 fn help_ends_with_exit_codes() {
     let help = &helps()[0];

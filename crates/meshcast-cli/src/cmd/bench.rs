@@ -29,11 +29,11 @@ use crate::{
 /// Measure how fast a running mesh is
 ///
 /// Posts through one node of this machine and listens at all others of this machine, by their admin
-/// sockets: what is measured is the mesh and the way through two sockets, as programs have it that
-/// use these. Latency is from when a message was due to be posted until it was heard.
+/// sockets: what is measured is the mesh with a socket at each end. Latency is from when a message
+/// was due to be posted until it was heard.
 ///
-/// Mind that the messages take room in the history of all members, as any do. At the rate `max` so
-/// many are under way as the slowest that listens takes. Status 1 if messages are lost.
+/// The messages take room in the history of all members, as any do. At the rate `max` the slowest
+/// that listens sets the pace. Status 1 if messages are lost.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast bench

@@ -21,7 +21,7 @@ use crate::{
     survey::{Survey, Up},
 };
 
-/// Look for what is wrong with the nodes of this machine, by name
+/// Look for what is wrong with the nodes of this machine
 ///
 /// Each cause is checked by itself: pass, warn, fail, or skip with the reason why it cannot be told
 /// here. A warning or a failure says what helps, and is status 1. Events of the last five minutes

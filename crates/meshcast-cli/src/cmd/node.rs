@@ -21,6 +21,7 @@ use crate::{
     cmd::config,
     descriptors::{self, Need},
     exit::{Exit, Failure},
+    faults::CONFLICT,
     logging::Throttle,
     output::Output,
     render,
@@ -105,9 +106,10 @@ pub(crate) fn spawn_failure(error: SpawnError) -> Failure {
             reason: ListenError::Unsupported,
             ..
         } => Failure::usage(&error),
-        SpawnError::Admin(meshcast::admin::AdminError::AlreadyRunning { .. }) => {
-            failure.hint("see those that run with `meshcast nodes`")
-        }
+        SpawnError::Admin(meshcast::admin::AdminError::AlreadyRunning { .. }) => Failure {
+            code: CONFLICT.into(),
+            ..failure.hint("give it another name, or see those that run with `meshcast nodes`")
+        },
         SpawnError::Admin(_) => failure.hint("set XDG_RUNTIME_DIR to a directory of your own"),
         _ => failure,
     }

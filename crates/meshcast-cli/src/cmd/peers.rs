@@ -12,6 +12,7 @@ use crate::{
     exit::{Exit, Failure},
     locate,
     output::Output,
+    program,
     render::{self, Palette, Table, UNKNOWN},
 };
 
@@ -101,7 +102,7 @@ async fn wait(
                 Failure::timeout(format!(
                     "{count} of {wanted} members are there after {time:?}"
                 ))
-                .hint("what is wrong with its seeds is shown by `meshcast peers`")
+                .hint(too_few(&report.seeds))
             }
             // There is none yet, or it stops.
             Ok(Err(failure)) if failure.exit == Exit::NoNode => {
@@ -112,6 +113,29 @@ async fn wait(
             Err(_) => return Err(last),
         };
     }
+}
+
+/// What to do about members that do not come.
+fn too_few(seeds: &[Seed]) -> String {
+    let program = program::name();
+    let is_wrong = |seed: &&Seed| !["connected", "ourselves"].contains(&seed.state.as_str());
+    if let Some(seed) = seeds.iter().find(is_wrong) {
+        let (address, state) = (render::text(&seed.address), seed.state.replace('_', " "));
+        let reason = seed.reason.as_deref().filter(|reason| *reason != state);
+        let reason =
+            reason.map_or_else(String::new, |reason| format!(": {}", render::text(reason)));
+        return format!("its seed {address} is {}{reason}", render::text(&state));
+    }
+    if seeds.is_empty() {
+        return format!(
+            "it has no seeds, so others have to dial it; what is wrong here is shown by `{program} \
+             doctor`"
+        );
+    }
+    format!(
+        "its seeds are connected, so fewer members run than that, or others are cut off: see \
+         `{program} map` and `{program} doctor`"
+    )
 }
 
 /// Asks the node that was picked, or picks one.
@@ -281,6 +305,29 @@ mod tests {
              fra-1  fra     …EfGhIjKl  0.31 ms  by it    1m01s         1  /ip4/127.0.0.1/tcp/1\n\
              iad-1  iad     …EfGhIjKm        -  by us        -         0  -\n"
         );
+    }
+
+    #[test]
+    fn who_waits_for_members_in_vain_is_told_what_is_wrong() {
+        let seed = |state: &str, reason: Option<&str>| -> Seed {
+            let seed = serde_json::json!({"address": "/dns/a.example/tcp/1", "state": state,
+                "since": "?", "reason": reason, "name": null, "peer_id": null});
+            serde_json::from_value(seed).expect("a seed")
+        };
+        let (fine, refused) = (
+            seed("connected", None),
+            seed("refused", Some("nobody listens")),
+        );
+        let told = too_few(&[fine.clone(), refused]);
+        assert_eq!(
+            told,
+            "its seed /dns/a.example/tcp/1 is refused: nobody listens"
+        );
+        let told = too_few(&[seed("timed_out", Some("timed out"))]);
+        assert_eq!(told, "its seed /dns/a.example/tcp/1 is timed out");
+        assert!(too_few(&[]).starts_with("it has no seeds, so others have to dial it"));
+        let told = too_few(&[fine, seed("ourselves", None)]);
+        assert!(told.contains("fewer members run than that"), "{told}");
     }
 
     #[test]

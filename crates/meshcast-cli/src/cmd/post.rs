@@ -36,8 +36,8 @@ pub(crate) use self::lines::end_of;
 ///
 /// With --acked it ends with status 0 once so many members have told that they have it, and with 4
 /// if fewer have in time: it is posted all the same. Counted are members that are connected to the
-/// node and had the channel open when it was posted. Lines are waited for too, those that were read
-/// together at once.
+/// node and had the channel open when it was posted. Lines that were read together are waited for
+/// together.
 #[derive(Debug, ClapArgs)]
 #[command(help_template = TEMPLATE, before_help = "Examples:
   meshcast post earth hello

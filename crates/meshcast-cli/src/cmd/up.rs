@@ -12,21 +12,23 @@ use std::{
 };
 
 use meshcast::{Region, admin::Listener};
+use meshcast_sim::KNOWN_REGIONS;
 use serde::Serialize;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 
 use self::{
     fleet::Fleet,
-    plan::plan,
+    plan::{Plan, plan},
     playing::{Due, Playing},
 };
 use super::node::spawn_failure;
 use crate::{
     args::{self, Page},
+    client::Client,
     dashboard::{self, Kind, PageKey, Scene, Timeline},
     descriptors::{self, Need},
     exit::{Exit, Failure},
-    faults::{Asked, Request},
+    faults::{Asked, CONFLICT, Request, Status},
     locate,
     output::Output,
     program,
@@ -41,6 +43,9 @@ pub(crate) async fn run(args: args::Up, output: &Output) -> Result<Exit, Failure
         playing.tell_left_out(output);
     }
     let plan = plan(&args, playing.as_ref().map(Playing::play))?;
+    if let Some(warning) = plan.warning() {
+        output.note(&warning);
+    }
     descriptors::make_room(Need::of_nodes(plan.nodes.len() as u64))?;
     let mut signals = Signals::new()?;
     let mut fleet = Fleet::new(&plan, &args, playing.as_ref().map(Playing::play))?;
@@ -63,7 +68,7 @@ pub(crate) async fn run(args: args::Up, output: &Output) -> Result<Exit, Failure
             let shown = (report, page);
             stay(&mut fleet, shown, playing.as_mut(), &mut signals, output).await
         }
-        Err(failure) => Err(failure),
+        Err(failure) => Err(beside_another(failure, &plan).await),
     };
     signals.exit_at_next();
     let is_scenario = playing.is_some();
@@ -71,6 +76,9 @@ pub(crate) async fn run(args: args::Up, output: &Output) -> Result<Exit, Failure
         let cost = fleet.cost().await;
         let log = fleet.finish().await;
         return playing.conclude(&log, cost, output);
+    }
+    if result.is_ok() {
+        output.note(&stopping(&fleet.status()));
     }
     for (name, shutdown) in fleet.stop().await {
         if !shutdown.is_complete() {
@@ -165,8 +173,56 @@ async fn stay(
             }
         }
     }
-    output.note("stopping");
     Ok(Left::Asked)
+}
+
+/// What is said before it stops, which may take seconds.
+fn stopping(status: &Status) -> String {
+    let cut = match status.is_whole() {
+        true => "",
+        false => " over the links that are left",
+    };
+    format!(
+        "stopping… the nodes hand over what they have{cut}, for 7 s at most; Ctrl-C again ends them \
+         at once"
+    )
+}
+
+/// A failure to start for want of a name or a port: another `up` has it, most likely.
+async fn beside_another(failure: Failure, plan: &Plan) -> Failure {
+    if failure.code != CONFLICT {
+        return failure;
+    }
+    let (Ok(ups), Ok(live)) = (locate::ups().await, locate::live().await) else {
+        return failure;
+    };
+    if ups.is_empty() {
+        return failure;
+    }
+    let taken: Vec<_> = live.iter().map(Client::name).collect();
+    let meshcast = program::name();
+    failure.hint(format!(
+        "`meshcast up` runs here already: look at it with `{meshcast} top`, or end it with Ctrl-C \
+         in its terminal; run another beside it with `{meshcast} up {} --http-base 0`",
+        other_regions(plan, &taken)
+    ))
+}
+
+/// Options that give nodes names which nobody has yet: as many regions as were wanted, if there are
+/// so many.
+fn other_regions(plan: &Plan, taken: &[&str]) -> String {
+    let mut wanted: Vec<_> = plan.nodes.iter().map(|node| &node.region).collect();
+    wanted.dedup();
+    let is_free = |region: &&&str| {
+        let of_it = |name: &&str| {
+            name.strip_prefix(**region)
+                .is_some_and(|it| it.starts_with('-'))
+        };
+        !taken.iter().any(of_it)
+    };
+    let free = KNOWN_REGIONS.iter().filter(is_free).take(wanted.len());
+    let free: Vec<_> = free.copied().collect();
+    format!("--regions {}", free.join(","))
 }
 
 /// The next step of a scenario, if there is one.
@@ -182,7 +238,10 @@ fn describe(request: &Request) -> String {
     match request {
         Request::Partition { groups } => {
             let groups: Vec<_> = groups.iter().map(|group| group.join(",")).collect();
-            format!("fault: partition {}", groups.join(" | "))
+            match &groups[..] {
+                [alone] => format!("fault: {alone} is cut off from all others"),
+                _ => format!("fault: nothing passes between {}", groups.join(" and ")),
+            }
         }
         Request::OneWay { from, to } => format!("fault: nothing passes from {from} to {to}"),
         Request::Heal {} => "fault: all links are mended".into(),
@@ -221,9 +280,11 @@ async fn bind(port: u16) -> Result<TcpListener, Failure> {
     TcpListener::bind(address)
         .await
         .map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => Failure::failed(format!("port {port} is in use")).hint(
-                "choose other ports with --http-base, or see what runs with `meshcast nodes`",
-            ),
+            io::ErrorKind::AddrInUse => Failure {
+                code: CONFLICT.into(),
+                ..Failure::failed(format!("port {port} is in use"))
+                    .hint("choose other ports with --http-base; 0 lets the system choose")
+            },
             _ => Failure::io(format!("listen on {address}"))(error),
         })
 }
@@ -359,6 +420,20 @@ mod tests {
             table(&Report::new(vec![row], &[]), Palette::PLAIN),
             "NAME   REGION  URL                    PEER ID\n\
              fra-1  fra     http://127.0.0.1:8101  …EfGhIjKl\n"
+        );
+    }
+
+    #[test]
+    fn a_partition_is_told_in_words() {
+        let told = |groups: &[&[&str]]| {
+            let owned = |group: &&[&str]| group.iter().map(|it| (*it).to_owned()).collect();
+            let groups = groups.iter().map(owned).collect();
+            describe(&Request::Partition { groups })
+        };
+        assert_eq!(told(&[&["fra"]]), "fault: fra is cut off from all others");
+        assert_eq!(
+            told(&[&["fra"], &["iad", "nrt-1"]]),
+            "fault: nothing passes between fra and iad,nrt-1"
         );
     }
 

@@ -2,7 +2,7 @@
 
 use std::{io, time::SystemTime};
 
-use meshcast::admin::schema::{PresenceLine, PresenceReport, Present};
+use meshcast::admin::schema::{Channel, ChannelReport, PresenceLine, PresenceReport, Present};
 
 use crate::{
     args,
@@ -15,7 +15,19 @@ use crate::{
 
 pub(crate) async fn run(args: args::Who, output: &Output) -> Result<Exit, Failure> {
     let client = locate::pick(&args.target, output).await?;
-    let path = format!("/v1/presence?{}", channel_query(args.channel.as_str()));
+    let path = format!(
+        "/v1/presence?{}&observer=1",
+        channel_query(args.channel.as_str())
+    );
+    let before: ChannelReport = client.get("/v1/channels").await?;
+    let mut open = before.channels.iter();
+    if !open.any(|channel| channel.name == args.channel.as_str() && is_used(channel)) {
+        output.note(&format!(
+            "{} opens {} for this question alone, so it is listed too",
+            client.name(),
+            render::channel(args.channel.as_str())
+        ));
+    }
     if !args.watch {
         let report: PresenceReport = client.get(&path).await?;
         output.result(&report, || {
@@ -48,6 +60,11 @@ pub(crate) async fn run(args: args::Who, output: &Output) -> Result<Exit, Failur
         // As if it had been noticed by writing.
         () = reader_gone() => Err(Failure::stdout(io::ErrorKind::BrokenPipe.into())),
     }
+}
+
+/// Whether somebody has it open at the node who does not only look.
+fn is_used(channel: &Channel) -> bool {
+    channel.objects > channel.observers
 }
 
 fn table(members: &[Present], full: bool, now: SystemTime, palette: Palette) -> String {

@@ -11,7 +11,8 @@
 //! | `POST /api/messages` | posts `json` on `channel` at `node` |
 //! | `POST /api/faults` | cuts, heals, kills … as `meshcast fault` does |
 //!
-//! All paths below `/api` take the header `Authorization: Bearer KEY`.
+//! All paths below `/api` take the header `Authorization: Bearer KEY`. What is not done is answered
+//! by JSON, as by the admin socket.
 
 mod following;
 mod opened;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
+    body::to_bytes,
     extract::{DefaultBodyLimit, Query, Request, State},
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
@@ -99,7 +101,7 @@ async fn guarded(request: Request, next: Next, key: PageKey) -> Response {
         let why = "a change is asked for as application/json";
         refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, code::BAD_REQUEST, why)
     } else {
-        next.run(request).await
+        in_json(next.run(request).await).await
     };
     let headers = response.headers_mut();
     let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
@@ -112,6 +114,45 @@ async fn guarded(request: Request, next: Next, key: PageKey) -> Response {
         "same-origin",
     );
     response
+}
+
+/// What the framework refuses by itself, in its own words, as JSON: a query or a body that cannot
+/// be read, one that is too long, and a method that is not taken.
+async fn in_json(response: Response) -> Response {
+    let status = response.status();
+    let content = response.headers().get(header::CONTENT_TYPE);
+    let is_json = content.is_some_and(|content| content == "application/json");
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let words = to_bytes(body, WORDS).await.unwrap_or_default();
+    let words = String::from_utf8_lossy(&words);
+    let why = match words.trim() {
+        "" => status
+            .canonical_reason()
+            .unwrap_or("it is refused")
+            .to_lowercase(),
+        words => words.to_owned(),
+    };
+    let (head, body) = refused(status, why).into_parts();
+    // Such as the methods that are taken.
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(head.headers);
+    Response::from_parts(parts, body)
+}
+
+/// A refusal of what is no request that this page sends.
+pub(super) fn refused(status: StatusCode, why: String) -> Response {
+    let code = match status {
+        StatusCode::FORBIDDEN => FORBIDDEN,
+        StatusCode::NOT_FOUND => code::NOT_FOUND,
+        StatusCode::METHOD_NOT_ALLOWED => code::METHOD,
+        StatusCode::PAYLOAD_TOO_LARGE => code::TOO_LARGE,
+        status if status.is_server_error() => code::INTERNAL,
+        _ => code::BAD_REQUEST,
+    };
+    refuse(status, code, &why)
 }
 
 #[derive(Deserialize)]
@@ -231,6 +272,10 @@ fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
 
 /// The code of an answer to who does not show the key.
 const NO_KEY: &str = "no_key";
+/// The code of an answer to pages of other origins, and under other names.
+const FORBIDDEN: &str = "forbidden";
+/// So much is said by the framework, at most.
+const WORDS: usize = 4096;
 /// Each follows a channel at up to sixteen nodes. A person has fewer windows.
 const STREAMS: usize = 16;
 /// As much as a message may be by default, as JSON.

@@ -35,10 +35,13 @@ pub(crate) struct Limits {
     pub(crate) life: Option<Duration>,
 }
 
+/// How a service says that it does not do something: as text, or in a form of its own.
+pub(crate) type Refuse = fn(StatusCode, String) -> Response;
+
 /// Answers until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits) {
+pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, refuse: Refuse) {
     let port = listener.local_addr().map_or(0, |address| address.port());
-    let guarded = move |request, next| answer(request, next, port);
+    let guarded = move |request, next| answer(request, next, port, refuse);
     let router = router.layer(middleware::from_fn(guarded));
     let mut connections = JoinSet::new();
     let mut fails = false;
@@ -95,10 +98,13 @@ async fn over(life: Option<Duration>) {
     }
 }
 
-async fn answer(request: Request, next: Next, port: u16) -> Response {
+async fn answer(request: Request, next: Next, port: u16, refuse: Refuse) -> Response {
     let mut response = match check(&request, port) {
         Ok(()) => next.run(in_time(request)).await,
-        Err(refusal) => refuse(refusal, port),
+        Err(refusal) => {
+            let (status, why) = describe(refusal, port);
+            refuse(status, why)
+        }
     };
     // Posted bytes are nothing to be run, whatever they look like, or to be shown inside of other
     // pages.
@@ -109,8 +115,8 @@ async fn answer(request: Request, next: Next, port: u16) -> Response {
     response
 }
 
-fn refuse(refusal: Refusal, port: u16) -> Response {
-    let (status, why) = match refusal {
+fn describe(refusal: Refusal, port: u16) -> (StatusCode, String) {
+    match refusal {
         Refusal::Host => (
             StatusCode::FORBIDDEN,
             format!("this is http://127.0.0.1:{port}, and answers to no other name"),
@@ -123,7 +129,11 @@ fn refuse(refusal: Refusal, port: u16) -> Response {
             StatusCode::BAD_REQUEST,
             "the query is no UTF-8 when it is decoded".to_owned(),
         ),
-    };
+    }
+}
+
+/// A refusal as text.
+pub(crate) fn in_words(status: StatusCode, why: String) -> Response {
     (status, why).into_response()
 }
 
@@ -165,7 +175,7 @@ mod tests {
             life: None,
         };
         let mut serving = JoinSet::new();
-        serving.spawn(serve(listener, router, limits));
+        serving.spawn(serve(listener, router, limits, in_words));
         (address, serving)
     }
 

@@ -180,11 +180,12 @@ class Room extends Local {
     }
   }
 
-  #opened({ read, post }) {
+  #opened({ read, post, cursor = this.#cursor }) {
     this.#service = connection.service;
     this.#mayPost = post;
     // What was sent before the break may have arrived: then it comes back, if anything is heard.
     this.#unclear = read && this.#cursor !== null && this.#posts.some(({ via }) => via !== null);
+    this.#cursor = cursor;
     if (!this.#unclear) this.#sayAll();
     this.deliver((handle) => handle.event("open", { read, post }));
   }

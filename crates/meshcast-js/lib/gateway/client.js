@@ -201,7 +201,10 @@ export class Client {
       return refuse(reasonOf(error.message));
     }
     this.#channels.set(channel, open);
-    this.#tell("opened", { channel, read: Boolean(read), post: Boolean(post) });
+    // One that is cut off right after this goes on here.
+    const cursor = read ? open.link.began() : null;
+    const opened = { channel, read: Boolean(read), post: Boolean(post) };
+    this.#tell("opened", cursor === null ? opened : { ...opened, cursor });
   }
 
   #close(channel) {

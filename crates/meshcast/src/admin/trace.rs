@@ -4,7 +4,7 @@ use axum::{
     Json,
     extract::{Query, State, rejection::QueryRejection},
 };
-use meshcast_proto::{ChannelName, Seq};
+use meshcast_proto::{ChannelName, Seq, WallTime};
 use meshcast_value::Value;
 use serde::Deserialize;
 use tokio::task;
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     channel::{Received, Unpacked, decode},
-    clock::{Clock, wall_time_of},
+    clock::Clock,
     command::{Trace, TraceQuery, Traced, TracedSender},
     ids::peer_id,
 };
@@ -63,10 +63,10 @@ pub(super) async fn trace(
         Traced::One(..) => usize::MAX,
     };
     let (mut report, values) = schema::TraceReport::new(name, trace, most, node.clock());
-    for value in values {
+    for (came, value) in values {
         // Large values take long to read; others are to have their turn between two of them.
         let parsing = admin.parsing.acquire().await.map_err(Refusal::internal)?;
-        report.messages.push(message(value));
+        report.messages.push(message(came, value));
         drop(parsing);
         task::yield_now().await;
     }
@@ -75,7 +75,12 @@ pub(super) async fn trace(
 
 impl schema::TraceReport {
     /// Without messages, and the newest of what is kept, not read yet.
-    fn new(channel: String, trace: Trace, most: usize, clock: Clock) -> (Self, Vec<Received>) {
+    fn new(
+        channel: String,
+        trace: Trace,
+        most: usize,
+        clock: Clock,
+    ) -> (Self, Vec<(WallTime, Received)>) {
         let Trace {
             is_open,
             senders,
@@ -85,14 +90,16 @@ impl schema::TraceReport {
         let told = senders.into_iter().map(|sender| {
             let TracedSender { info, oldest, kept } = sender;
             let kept = kept.into_iter();
-            values.extend(kept.flat_map(|delivery| Unpacked::new(delivery, None, false, clock)));
+            values.extend(kept.flat_map(|(came, delivery)| {
+                Unpacked::new(delivery, None, false, clock).map(move |value| (came, value))
+            }));
             schema::TracedSender {
                 sender: schema::Sender::from(&info),
                 oldest_seq: oldest.map(Seq::get),
             }
         });
         let senders = told.collect();
-        values.sort_by_key(|Received { origin, .. }| {
+        values.sort_by_key(|(_, Received { origin, .. })| {
             let sender = origin.member.sender();
             (origin.posted_at, sender, origin.seqs.first())
         });
@@ -109,7 +116,7 @@ impl schema::TraceReport {
     }
 }
 
-fn message(value: Received) -> schema::TracedMessage {
+fn message(came: WallTime, value: Received) -> schema::TracedMessage {
     let decoded: Option<Value> = decode(&value.posted).ok();
     let data = decoded.and_then(|value| value.to_json_within(PREVIEW_MEMORY).ok());
     let origin = value.origin;
@@ -121,7 +128,7 @@ fn message(value: Received) -> schema::TracedMessage {
         seq: origin.seqs.first().get(),
         last_seq: origin.seqs.last().get(),
         posted_at: origin.posted_at.to_string(),
-        received_at: wall_time_of(origin.received).to_string(),
+        received_at: came.to_string(),
         via: origin.via.as_str().into(),
         peer: origin.from.map(|from| peer_id(from).to_string()),
         bytes: value.posted.payload.len(),

@@ -72,6 +72,8 @@ struct HubState {
     /// Open objects, each with the reader it was born with unless that was claimed. Mostly one.
     objects: LiteMap<ObjectId, Option<ReaderId>>,
     next_object: ObjectId,
+    /// Somebody had it open who does not only look, or posted.
+    used: bool,
     /// When the first of the objects was made that are open.
     opened: Instant,
     /// Objects with handlers: who reads for them and who calls them.
@@ -112,6 +114,7 @@ impl Hub {
             ring: Ring::charged(limits.unread_bytes, account),
             objects: LiteMap::with_capacity(1),
             next_object: ObjectId::default(),
+            used: false,
             opened: moment(),
             dispatch: LiteMap::new_vec(),
             dispatching: false,
@@ -166,6 +169,7 @@ impl Hub {
         if state.objects.is_empty() {
             state.opened = made;
         }
+        state.used |= !observer;
         let mut id = state.next_object.with_echo(echo).with_observer(observer);
         state.next_object = id.next();
         let reader = match since {
@@ -261,6 +265,7 @@ impl Hub {
         let _inside = span.enter();
         let later = state.next_object;
         state.outbox.push(object, later, format, value);
+        state.used = true;
         let record = state.outbox.pushed() - 1;
         let ring_the_bell = !std::mem::replace(&mut state.queued, true);
         drop(state);
@@ -389,6 +394,11 @@ impl Hub {
     pub(crate) fn is_vacant(&self) -> bool {
         let state = self.lock();
         state.objects.is_empty() && state.outbox.is_empty()
+    }
+
+    /// Whether it was only looked at so far.
+    pub(crate) fn is_unused(&self) -> bool {
+        !self.lock().used
     }
 
     /// The registry lets go of it.

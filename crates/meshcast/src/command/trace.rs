@@ -1,6 +1,6 @@
 //! Questions about single messages, and what is known of them.
 
-use meshcast_proto::{ChannelName, Delivery, Seq};
+use meshcast_proto::{ChannelName, Delivery, Seq, WallTime};
 
 use crate::inspect::SenderInfo;
 
@@ -34,7 +34,7 @@ pub(crate) struct TracedSender {
     pub(crate) info: SenderInfo,
     /// The lowest number that is kept.
     pub(crate) oldest: Option<Seq>,
-    /// Messages of it that came and are kept, whether they were delivered or wait for a number
-    /// below.
-    pub(crate) kept: Vec<Delivery>,
+    /// Messages of it that came and are kept, with when they came: whether they were delivered or
+    /// wait for a number below.
+    pub(crate) kept: Vec<(WallTime, Delivery)>,
 }

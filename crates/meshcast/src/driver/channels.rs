@@ -277,9 +277,8 @@ impl Driver {
 
     pub(super) fn drop_vacant_channels(&mut self, now: Time) {
         let over = |channel: &Channel| {
-            channel
-                .vacant_since
-                .is_some_and(|since| since + LINGER <= now)
+            let is_over = |since| since + LINGER <= now || channel.hub.is_unused();
+            channel.vacant_since.is_some_and(is_over)
         };
         let vacant = self.channels.open.values().filter(|channel| over(channel));
         let vacant: Vec<_> = vacant.map(|channel| Arc::clone(&channel.hub)).collect();
@@ -319,5 +318,5 @@ const BYTES_A_ROUND: usize = 1024 * 1024;
 /// each in a message of its own, and keeps the room of the longest queue it ever had.
 const OPENED_A_ROUND: usize = 64;
 
-/// For how long a channel that was closed stays subscribed.
+/// For how long a channel that was closed stays subscribed, unless it was only looked at.
 const LINGER: Duration = Duration::from_secs(120);

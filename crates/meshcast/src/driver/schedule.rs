@@ -59,6 +59,8 @@ impl Driver {
 
     /// Looks at what has no deadline of its own.
     fn check(&mut self, now: Time) {
+        #[cfg(feature = "admin")]
+        self.reports.wall.look(&self.clock);
         let engine = &self.engine;
         let acked = |name: &ChannelName, seq| engine.acked(name, seq);
         self.waiters.receipts.handle_timeout(acked);

@@ -1,6 +1,8 @@
 //! Traces of single messages on this node: when each came and which way, as far as it is kept.
 
-use meshcast_proto::{ChannelName, Delivery, Recall, Recalled, SenderState, Seq, SeqRange};
+use meshcast_proto::{
+    ChannelName, Delivery, Recall, Recalled, SenderState, Seq, SeqRange, WallTime,
+};
 
 use super::{Driver, snapshot};
 use crate::command::{Trace, TraceQuery, Traced, TracedSender};
@@ -32,7 +34,12 @@ impl Driver {
         }
     }
 
-    fn kept(&self, channel: &ChannelName, wanted: &Traced, state: &SenderState) -> Vec<Delivery> {
+    fn kept(
+        &self,
+        channel: &ChannelName,
+        wanted: &Traced,
+        state: &SenderState,
+    ) -> Vec<(WallTime, Delivery)> {
         let newest = state.newest;
         let below = |seq: Seq, less| Seq::new(seq.get().saturating_sub(less)).unwrap_or(Seq::FIRST);
         let (seqs, room) = match wanted {
@@ -50,10 +57,13 @@ impl Driver {
             Recalled::Values(delivery) => Some(delivery),
             Recalled::Missing(_) | Recalled::TooLarge(_) => None,
         });
-        match wanted {
-            Traced::Last(_) => values.collect(),
-            Traced::One(_, seq) => values.filter(|it| it.seqs().contains(*seq)).collect(),
-        }
+        let is_wanted = |delivery: &Delivery| match wanted {
+            Traced::Last(_) => true,
+            Traced::One(_, seq) => delivery.seqs().contains(*seq),
+        };
+        let came = |delivery: &Delivery| self.reports.wall.at(delivery.arrival.at);
+        let values = values.filter(is_wanted);
+        values.map(|delivery| (came(&delivery), delivery)).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use meshcast::{Region, netem::Shape};
-use meshcast_sim::{Play, round_trip};
+use meshcast_sim::{KNOWN_REGIONS, Play, round_trip};
 
 use crate::{
     args::{self, Loss, OnLinks, Rtt},
@@ -18,6 +18,29 @@ pub(super) struct Plan {
     pub(super) round_trips: Vec<(Region, Region, Duration)>,
     /// The links that anything is known or said of.
     pub(super) links: Vec<(Region, Region, Shape)>,
+    /// Pairs of regions that would be far apart, and nobody says how far.
+    pub(super) unknown: Vec<(Region, Region)>,
+}
+
+impl Plan {
+    /// What to tell whoever named regions of which nothing is known.
+    pub(super) fn warning(&self) -> Option<String> {
+        let (a, b) = self.unknown.first()?;
+        let pairs: Vec<_> = self
+            .unknown
+            .iter()
+            .map(|(a, b)| format!("{a}-{b}"))
+            .collect();
+        let named = match pairs.len().saturating_sub(NAMED) {
+            0 => pairs.join(", "),
+            more => format!("{} and {more} more", pairs[..NAMED].join(", ")),
+        };
+        Some(format!(
+            "no round trip is known, so messages pass without delay: {named} (known regions are \
+             {}; say others with --rtt {a}:{b}=90ms, or --rtt none for no delay anywhere)",
+            KNOWN_REGIONS.join(", ")
+        ))
+    }
 }
 
 /// A node to be.
@@ -37,6 +60,7 @@ pub(super) fn plan(args: &args::Up, play: Option<&Play>) -> Result<Plan, Failure
     Ok(Plan {
         nodes,
         links: links(args, &round_trips)?,
+        unknown: unknown(args, &round_trips),
         round_trips,
     })
 }
@@ -57,6 +81,7 @@ fn played(args: &args::Up, play: &Play) -> Result<Plan, Failure> {
         nodes: at_ports(args, named)?,
         round_trips: trips.collect(),
         links,
+        unknown: Vec::new(),
     })
 }
 
@@ -178,6 +203,26 @@ fn round_trips(args: &args::Up) -> Result<Vec<(Region, Region, Duration)>, Failu
     }
     Ok(trips)
 }
+
+/// The pairs of regions without a round trip, unless none is wanted.
+fn unknown(args: &args::Up, round_trips: &[(Region, Region, Duration)]) -> Vec<(Region, Region)> {
+    let mut unknown = Vec::new();
+    if args.rtt.contains(&Rtt::None) {
+        return unknown;
+    }
+    for (i, a) in args.regions.iter().enumerate() {
+        for b in &args.regions[i + 1..] {
+            let is = |(x, y, _): &(Region, Region, Duration)| (x, y) == (a, b) || (y, x) == (a, b);
+            if !round_trips.iter().any(is) {
+                unknown.push((a.clone(), b.clone()));
+            }
+        }
+    }
+    unknown
+}
+
+/// So many pairs without a round trip are named.
+const NAMED: usize = 6;
 
 /// What a laptop runs without noticing; each takes a port and some descriptors.
 const MAX_NODES: usize = 100;
@@ -402,6 +447,29 @@ mod tests {
             trips("fra,iad", &["fra:iad=1ms", "fra:fra=2ms", "fra:iad=3ms"]),
             of(&[("fra:fra", 2), ("fra:iad", 3)])
         );
+    }
+
+    #[test]
+    fn regions_of_which_no_round_trip_is_known_are_named_with_those_that_are() {
+        let warning = |regions: &str, rtt: &[&str]| {
+            let words = rtt.iter().flat_map(|rtt| ["--rtt", rtt]);
+            let words = words.collect::<Vec<_>>();
+            planned(regions, &words).expect("a plan").warning()
+        };
+        let told = warning("fra,mars,nrt", &[]).expect("a warning");
+        assert!(
+            told.contains("without delay: fra-mars, mars-nrt ("),
+            "{told}"
+        );
+        assert!(told.contains("known regions are ams, cdg, fra,"), "{told}");
+        assert!(told.contains("--rtt fra:mars=90ms"), "{told}");
+        let many = warning("a,b,c,d,e", &[]).expect("a warning");
+        assert!(many.contains("b-c, b-d and 4 more ("), "{many}");
+        for fine in [&["none"][..], &["mars:fra=1ms", "mars:nrt=0"]] {
+            assert_eq!(warning("fra,mars,nrt", fine), None, "{fine:?}");
+        }
+        assert_eq!(warning("fra,nrt", &[]), None);
+        assert_eq!(warning("mars", &[]), None, "there is no other region");
     }
 
     #[test]

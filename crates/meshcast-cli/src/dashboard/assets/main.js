@@ -85,13 +85,17 @@ function noteBroken() {
   const now = Date.now();
   const is = state.cuts.length > 0 || Object.values(state.members).some((member) => member.state === 'paused' || member.state === 'down');
   const last = broken.at(-1);
-  if (is && last?.[1] !== null) {
-    // A page that is opened later has the time from the timeline.
-    const since = broken.length > 0 ? undefined : entries.findLast(({ kind }) => kind === 'fault')?.at_ms;
-    broken.push([since ?? now, null]);
-  }
+  if (is && last?.[1] !== null) broken.push([now, null]);
   if (!is && last?.[1] === null) last[1] = now;
   while (broken.length > 0 && broken[0][1] !== null && broken[0][1] < now - LANE_MS) broken.shift();
+}
+
+/** What was broken when this page was opened has been so since the last fault that the timeline tells of. */
+function lookBack() {
+  const [first] = broken;
+  if (broken.length !== 1 || first[1] !== null) return;
+  const fault = entries.findLast(({ kind }) => kind === 'fault');
+  if (fault !== undefined && fault.at_ms < first[0]) first[0] = fault.at_ms;
 }
 
 const CONNECTION = {
@@ -124,8 +128,9 @@ const nameOf = ({ id, at_ms: at }) => `${id} ${at}`;
 function remember(news) {
   // A stream tells all there is at first. That may be of another server, which counts from 1 again.
   if (begins) entries = [];
-  begins = false;
   entries = [...entries, ...news].slice(-ENTRIES);
+  if (begins) lookBack();
+  begins = false;
   keyed(of('timeline'), [...entries].reverse(), nameOf,
     ({ kind, text, at_ms: at }) => h('li', { class: `kind-${kind}` }, h('time', {}, clock(at)), h('span', { class: 'sign', 'aria-hidden': 'true' }, KINDS[kind]), h('span', {}, text)),
     () => {});
@@ -151,7 +156,8 @@ function drawLane() {
   set(lane.svg, 'viewBox', `0 0 ${width} ${height}`);
   set(lane.svg, 'height', height);
   const x = (at) => Math.round((width * (at - now + LANE_MS)) / LANE_MS);
-  const most = Math.max(1, ...rates.map(([, rate]) => rate));
+  const peak = Math.max(0, ...rates.map(([, rate]) => rate));
+  const most = Math.max(1, peak);
   const y = (rate) => Math.round(height - 16 - (rate / most) * (height - 34));
   const points = rates.map(([at, rate]) => `${x(at)} ${y(rate)}`);
   set(lane.area, 'd', points.length < 2 ? '' : `M${x(rates[0][0])} ${height - 16}L${points.join('L')}L${x(rates.at(-1)[0])} ${height - 16}Z`);
@@ -164,7 +170,7 @@ function drawLane() {
   keyed(lane.marks, marks, nameOf,
     ({ kind, text }) => s('g', { class: `kind-${kind}` }, s('line', { y1: 14, y2: height - 16 }), s('text', { y: 11 }, KINDS[kind]), s('title', {}, text)),
     (group, { at_ms: at }) => set(group, 'transform', `translate(${x(at)} 0)`));
-  const words = [['3 min ago', 0, 'start'], [`heard/s, up to ${count(most)}`, width / 2, 'middle'], ['now', width, 'end']];
+  const words = [['3 min ago', 0, 'start'], [peak > 0 ? `heard/s, up to ${count(peak)}` : 'nothing was heard', width / 2, 'middle'], ['now', width, 'end']];
   keyed(lane.words, words, ([, , anchor]) => anchor, ([, , anchor]) => s('text', { y: height - 3, 'text-anchor': anchor }),
     (text, [word, at]) => {
       say(text, word);
