@@ -1,4 +1,5 @@
 use clap::{CommandFactory, error::ErrorKind};
+use meshcast::Region;
 
 use super::*;
 
@@ -108,17 +109,6 @@ fn the_empty_channel_and_negative_numbers_can_be_posted() {
         panic!("does not parse")
     };
     assert_eq!(post.value.as_deref(), Some("--json"));
-}
-
-#[test]
-fn times_have_units() {
-    assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
-    assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
-    assert_eq!(duration("200ms"), Ok(Duration::from_millis(200)));
-    assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-    for nonsense in ["", "s", "-1", "1d", "1e400", "9999999999999999999999h"] {
-        assert!(duration(nonsense).is_err(), "{nonsense}");
-    }
 }
 
 /// The help of the command and of each of its subcommands, as on a terminal of eighty columns.

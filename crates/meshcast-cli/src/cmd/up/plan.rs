@@ -5,10 +5,8 @@ use std::{collections::HashSet, time::Duration};
 use meshcast::{Region, netem::Shape};
 use meshcast_sim::{Play, round_trip};
 
-use crate::{
-    args::{self, Loss, OnLinks, Rtt},
-    exit::Failure,
-};
+use super::args::{Loss, OnLinks, Rtt, Up};
+use crate::exit::Failure;
 
 /// What there will be.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,7 +27,7 @@ pub(super) struct Planned {
 }
 
 /// The value of the command line, or else that of the scenario.
-pub(super) fn plan(args: &args::Up, play: Option<&Play>) -> Result<Plan, Failure> {
+pub(super) fn plan(args: &Up, play: Option<&Play>) -> Result<Plan, Failure> {
     if let Some(play) = play {
         return played(args, play);
     }
@@ -41,7 +39,7 @@ pub(super) fn plan(args: &args::Up, play: Option<&Play>) -> Result<Plan, Failure
     })
 }
 
-fn played(args: &args::Up, play: &Play) -> Result<Plan, Failure> {
+fn played(args: &Up, play: &Play) -> Result<Plan, Failure> {
     let region = |name: &str| Region::new(name).map_err(Failure::usage);
     let named = play
         .nodes()
@@ -63,7 +61,7 @@ fn played(args: &args::Up, play: &Play) -> Result<Plan, Failure> {
 /// Round trips, loss and bandwidth together. A value without two regions is about links between
 /// regions; of two values for the same the last counts, and one with regions before one without.
 fn links(
-    args: &args::Up,
+    args: &Up,
     round_trips: &[(Region, Region, Duration)],
 ) -> Result<Vec<(Region, Region, Shape)>, Failure> {
     let mut links = Vec::new();
@@ -101,7 +99,7 @@ fn said<T>(all: &[OnLinks<T>], is: impl Fn(&(Region, Region)) -> bool, across: b
 }
 
 fn check_regions(
-    args: &args::Up,
+    args: &Up,
     option: &str,
     named: impl IntoIterator<Item = Region>,
 ) -> Result<(), Failure> {
@@ -116,7 +114,7 @@ fn check_regions(
     .hint(format!("those are {} (see --regions)", regions.join(", "))))
 }
 
-fn nodes(args: &args::Up) -> Result<Vec<Planned>, Failure> {
+fn nodes(args: &Up) -> Result<Vec<Planned>, Failure> {
     let mut seen = HashSet::new();
     if let Some(twice) = args
         .regions
@@ -133,7 +131,7 @@ fn nodes(args: &args::Up) -> Result<Vec<Planned>, Failure> {
 }
 
 /// Each with a port of its service.
-fn at_ports(args: &args::Up, nodes: Vec<(String, Region)>) -> Result<Vec<Planned>, Failure> {
+fn at_ports(args: &Up, nodes: Vec<(String, Region)>) -> Result<Vec<Planned>, Failure> {
     let count = nodes.len();
     if count > MAX_NODES {
         return Err(Failure::usage(format!(
@@ -157,7 +155,7 @@ fn at_ports(args: &args::Up, nodes: Vec<(String, Region)>) -> Result<Vec<Planned
 }
 
 /// The measured value, unless the user gives another.
-fn round_trips(args: &args::Up) -> Result<Vec<(Region, Region, Duration)>, Failure> {
+fn round_trips(args: &Up) -> Result<Vec<(Region, Region, Duration)>, Failure> {
     let mut trips = Vec::new();
     if !args.rtt.contains(&Rtt::None) {
         for (i, a) in args.regions.iter().enumerate() {
@@ -187,7 +185,11 @@ mod tests {
     use std::num::NonZeroU64;
 
     use super::*;
-    use crate::exit::Exit;
+    use crate::{
+        args::{Args, Command},
+        cmd::up::args::Page,
+        exit::Exit,
+    };
 
     fn up(
         regions: &[&str],
@@ -198,7 +200,7 @@ mod tests {
             .iter()
             .map(|region| region.parse().expect("valid"))
             .collect();
-        let up = args::Up {
+        let up = Up {
             regions,
             nodes_per_region,
             http_base,
@@ -209,7 +211,7 @@ mod tests {
             seed: 1,
             report: None,
             key_file: None,
-            page: args::Page::None,
+            page: Page::None,
         };
         let planned = plan(&up, None)?;
         Ok(planned
@@ -282,8 +284,8 @@ mod tests {
     fn planned(regions: &str, options: &[&str]) -> Result<Plan, Failure> {
         let command = ["meshcast", "up", "--regions", regions];
         let words = command.iter().chain(options);
-        let parsed = <args::Args as clap::Parser>::try_parse_from(words).map_err(Failure::usage)?;
-        let args::Command::Up(up) = parsed.command else {
+        let parsed = <Args as clap::Parser>::try_parse_from(words).map_err(Failure::usage)?;
+        let Command::Up(up) = parsed.command else {
             panic!("another command")
         };
         plan(&up, None)
@@ -356,8 +358,8 @@ mod tests {
         );
         let play = Play::new(&scenario.expect("one"), 1).expect("playable");
         let words = ["meshcast", "up", "--scenario", "mine.toml"];
-        let parsed = <args::Args as clap::Parser>::try_parse_from(words).expect("fine");
-        let args::Command::Up(up) = parsed.command else {
+        let parsed = <Args as clap::Parser>::try_parse_from(words).expect("fine");
+        let Command::Up(up) = parsed.command else {
             panic!("another command")
         };
         let plan = plan(&up, Some(&play)).expect("a plan");
@@ -375,7 +377,7 @@ mod tests {
         );
         for (option, value) in [("--regions", "fra"), ("--rtt", "none"), ("--loss", "1%")] {
             let words = words.iter().chain([&option, &value]);
-            let parsed = <args::Args as clap::Parser>::try_parse_from(words);
+            let parsed = <Args as clap::Parser>::try_parse_from(words);
             assert!(parsed.is_err(), "{option}");
         }
     }
