@@ -226,7 +226,7 @@ async fn live(options: &Options) -> Result<()> {
                 );
                 let (held, history) = (
                     held.sum::<usize>() as u64,
-                    snapshot.counters.history_bytes as u64,
+                    snapshot.counters.memory.history_bytes as u64,
                 );
                 journal.write(now(), Event::Sample { held, history })?;
             }

@@ -131,11 +131,11 @@ pub async fn besieged() -> Result<()> {
     let counters = node.inspect().await?.counters;
     eprintln!(
         "inbound {}, silent {}, foreign {}, displaced {}, refused {}",
-        counters.inbound,
-        counters.inbound_silent,
-        counters.inbound_foreign,
-        counters.inbound_displaced,
-        counters.refused
+        counters.connections.inbound,
+        counters.connections.inbound_silent,
+        counters.connections.inbound_foreign,
+        counters.connections.inbound_displaced,
+        counters.connections.refused
     );
     node.shutdown().await;
     Ok(())

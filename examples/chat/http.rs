@@ -133,7 +133,9 @@ pub(crate) fn greeting(node: &Node) -> Event {
 /// What a browser hears while nothing else happens. When it does not, it looks for another instance.
 pub(crate) fn signs_of_life() -> KeepAlive {
     let interval = Duration::from_secs(5);
-    KeepAlive::new().interval(interval).event(event("alive", ()))
+    KeepAlive::new()
+        .interval(interval)
+        .event(event("alive", ()))
 }
 
 /// JSON, so that no text breaks out of an event.

@@ -82,7 +82,7 @@ impl Log {
 }
 
 #[test]
-fn what_neither_came_nor_was_told_is_lost() {
+fn a_message_that_neither_came_nor_was_reported_is_lost() {
     let log = Log::default().open(0, "a", 1).open(0, "b", 1);
     let log = (1..=5).fold(log, |log, number| log.post(1, "a", number));
     let log = log

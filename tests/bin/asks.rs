@@ -99,7 +99,8 @@ async fn ask(members: usize, questions: usize) -> Result<()> {
     }
 
     println!(
-        "| {members} members, {questions} questions | until all answered: p50 | p99 | longest | not answered |"
+        "| {members} members, {questions} questions | until all answered: p50 | p99 | longest \
+         | not answered |"
     );
     println!("|---|---|---|---|---|");
     let quiet = Duration::from_millis(200);

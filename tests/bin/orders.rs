@@ -53,7 +53,9 @@ async fn main() -> Result<()> {
             }
             Some(message) = heard_orders.recv() => match message {
                 Ok(message) => println!("{}", json!({ "order": message.data })),
-                Err(RecvError::Decode(error)) => println!("{}", json!({ "wrong": error.reason().to_string() })),
+                Err(RecvError::Decode(error)) => {
+                    println!("{}", json!({ "wrong": error.reason().to_string() }));
+                }
                 Err(error) => println!("{}", json!({ "missing": error.to_string() })),
             },
             Some(message) = heard_bytes.recv() => match message {

@@ -247,7 +247,7 @@ async fn a_burst_flat_out_comes_to_all_and_overruns_no_queue() -> Result<()> {
     futures::future::try_join_all(inboxes.into_iter().map(listen)).await?;
     poster.await??;
     let counters = first.inspect().await?.counters;
-    ensure!(counters.slow_peer == 0, "{counters:?}");
+    ensure!(counters.peers.slow_peer == 0, "{counters:?}");
     Ok(())
 }
 

@@ -115,7 +115,7 @@ async fn who_says_that_others_are_present_without_their_signature_is_cut_off_and
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_present_in_many_ways_without_a_pause_takes_little() {
+async fn a_member_that_changes_its_presence_without_a_pause_takes_little() {
     endured(Attack::Moods, 6.0, LITTLE).await;
 }
 

@@ -158,20 +158,30 @@ pub(super) fn first_message(bench: &mut Bench, trials: u64) -> Result<()> {
         wait_heard(&mut fleet, newcomer).with_context(|| format!("trial {trial}"))?;
         fleet.kill(newcomer)?;
     }
-    bench.judge(name, fleet, start, |_| (), |report, _, account| {
-        let times: Times = account.deliveries().map(|delivery| delivery.took()).collect();
-        report.detail(format!(
-            "{trials} processes; from the constructor to each of the others: p50 {:.1?}, p99 {:.1?}, at most {:.1?}",
-            times.at(0.5),
-            times.at(0.99),
-            times.at(1.0)
-        ));
-        let expected = trials * newcomer as u64;
-        let came = account.balance().delivered;
-        report.demand(came == expected, || {
-            format!("{came} first messages came, not {expected}")
-        });
-    })
+    bench.judge(
+        name,
+        fleet,
+        start,
+        |_| (),
+        |report, _, account| {
+            let times: Times = account
+                .deliveries()
+                .map(|delivery| delivery.took())
+                .collect();
+            report.detail(format!(
+                "{trials} processes; from the constructor to each of the others: \
+             p50 {:.1?}, p99 {:.1?}, at most {:.1?}",
+                times.at(0.5),
+                times.at(0.99),
+                times.at(1.0)
+            ));
+            let expected = trials * newcomer as u64;
+            let came = account.balance().delivered;
+            report.demand(came == expected, || {
+                format!("{came} first messages came, not {expected}")
+            });
+        },
+    )
 }
 
 /// Waits until all others have heard the first message of a process.

@@ -15,14 +15,14 @@ pub(crate) struct Conditions {
     /// Seconds since 1970, by the machine's clock.
     pub(crate) started_at: u64,
     pub(crate) cpu: String,
-    /// What it has of the instructions that ciphers and checksums are fast by.
+    /// Its instructions for ciphers and checksums.
     pub(crate) cpu_has: Vec<&'static str>,
     pub(crate) cores: usize,
     pub(crate) memory_mib: u64,
     pub(crate) kernel: String,
     /// Of one minute, when it began: what else the machine did.
     pub(crate) load_average: String,
-    /// What `git describe` says of the source, if it can.
+    /// The source, as `git describe` names it, if it can.
     pub(crate) source: Option<String>,
     /// The crates that are compared, and what they stand on.
     pub(crate) crates: Vec<String>,

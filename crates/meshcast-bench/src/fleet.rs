@@ -15,7 +15,7 @@ use crate::{
     tally::Counted,
 };
 
-/// How many nodes there are and which are linked. Node 0 publishes, the others subscribe.
+/// The number of nodes, and which of them are linked. Node 0 publishes, the others subscribe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// So many, each linked to every other.
@@ -58,7 +58,7 @@ pub(crate) struct Measured {
     pub(crate) others: f64,
 }
 
-/// How long is waited for what was published.
+/// The wait for messages that were published.
 struct Arrival {
     patience: Duration,
     /// A subscriber to whom nothing came for so long has all it will get.
@@ -211,7 +211,7 @@ impl Fleet {
         self.nodes.iter().map(NodeProcess::memory).collect()
     }
 
-    /// What the broker holds of memory, if there is one.
+    /// The memory of the broker, if there is one.
     pub(crate) fn broker_memory(&self) -> Result<Option<Memory>> {
         self.broker.as_ref().map(Broker::memory).transpose()
     }
@@ -426,8 +426,7 @@ const ARRIVAL_ON_MANY: Arrival = Arrival {
 };
 /// For some thousand channels to be opened by ten nodes on two cores.
 const OPEN_PATIENCE: Duration = Duration::from_secs(120);
-/// What links, grafts and announcements are still on the way after the first message has a moment
-/// to arrive.
+/// A moment for links, grafts and announcements that are still on the way after the first message.
 const SETTLE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What meshcast is to reach, and what it reached: the ratios and figures that are scattered over
-//! the tables, in one.
+//! The goals of meshcast beside the results: one table of the ratios and figures that are scattered
+//! over the others.
 
 use crate::{
     report::number,
@@ -19,7 +19,7 @@ struct Goal {
     more_is_better: bool,
 }
 
-/// What is looked at, of meshcast as a user runs it and tuned.
+/// The figure that counts, of meshcast as a user runs it and tuned.
 enum Measure {
     /// The median of the ratios to another system within a repetition.
     Ratio(&'static str, Figure, System),

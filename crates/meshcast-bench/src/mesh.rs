@@ -52,7 +52,7 @@ pub(crate) struct Costs {
     /// Nanoseconds on the way, half and 99 of a hundred deliveries.
     pub(crate) p50: u64,
     pub(crate) p99: u64,
-    /// What the nodes counted since they started.
+    /// Counted by the nodes since they started.
     pub(crate) requests: u64,
     pub(crate) repaired: u64,
 }
@@ -245,7 +245,7 @@ async fn post(channels: &[BroadcastChannel<Bytes>]) -> Result<u64> {
     Ok(messages)
 }
 
-/// What came, when all has or the time is over.
+/// The messages that came, once all have or the time is over.
 async fn settled(tallies: &[Arc<Mutex<Tally>>], expected: u64) -> (u64, Histogram) {
     let end = Instant::now() + DRAIN;
     loop {
@@ -282,13 +282,13 @@ async fn spend<T>(nodes: &[Node], work: impl Future<Output = Result<T>>) -> Resu
     Ok((done, spent))
 }
 
-/// What gossip brought to all nodes so far, and what they said beside it, in bytes.
+/// The copies that gossip brought to all nodes so far, and the bytes they said beside it.
 async fn counted(nodes: &[Node]) -> Result<(u64, u64)> {
     let (mut copies, mut sync) = (0, 0);
     for node in nodes {
         let counters = node.inspect().await?.counters;
-        copies += counters.frames_gossiped;
-        sync += counters.sync_bytes;
+        copies += counters.traffic.frames_gossiped;
+        sync += counters.traffic.sync_bytes;
     }
     Ok((copies, sync))
 }

@@ -122,7 +122,8 @@ impl Plot {
     }
 }
 
-/// What stands at a mark of an axis: a whole number without what stands behind the point in tables.
+/// The text at a mark of an axis: a whole number without the digits that tables have behind the
+/// point.
 fn tick(value: f64) -> String {
     let text = number(value);
     let whole = text.split('.').next().filter(|_| value.fract() == 0.0);

@@ -115,7 +115,7 @@ pub(crate) fn free_port() -> Result<u16> {
         .port())
 }
 
-/// What a process has used of the CPU since it started, in nanoseconds but only to 10 ms.
+/// The CPU time of a process since it started, in nanoseconds but only to 10 ms.
 pub(crate) fn cpu(pid: Pid) -> Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))?;
     // The second field is a name that may hold anything; user and system time are 11 fields after
@@ -126,7 +126,7 @@ pub(crate) fn cpu(pid: Pid) -> Result<u64> {
     Ok(ticks * (1_000_000_000 / TICKS_A_SECOND))
 }
 
-/// What all processes of the machine have used since it started, likewise.
+/// The same of all processes of the machine since it started.
 pub(crate) fn machine_cpu() -> Result<u64> {
     let stat = fs::read_to_string("/proc/stat")?;
     let all = stat.lines().next().context("an empty /proc/stat")?;

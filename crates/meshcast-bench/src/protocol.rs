@@ -119,7 +119,7 @@ pub(crate) struct Published {
     pub(crate) ended: u64,
 }
 
-/// What a process has used since it started.
+/// The resources that a process has used since it started.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Usage {
     /// Nanoseconds, user and system, of all its threads.

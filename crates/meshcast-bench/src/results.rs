@@ -1,4 +1,4 @@
-//! What was measured, and what is made of it: medians, and ratios within the same repetition.
+//! The measurements, and what is made of them: medians, and ratios within the same repetition.
 
 use serde::Serialize;
 
@@ -67,7 +67,7 @@ impl Results {
         cases
     }
 
-    /// What came of a case, by system in the order they were first measured.
+    /// The results of a case, by system in the order in which they were first measured.
     pub(crate) fn summaries(&self, case: &str, baseline: System) -> Vec<Summary> {
         let mut systems: Vec<System> = Vec::new();
         for record in self.records.iter().filter(|record| record.case == case) {

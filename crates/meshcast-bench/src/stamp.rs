@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Which message it is and when it was published; the first bytes of every payload.
+/// The number of a message and the time of its post: the first bytes of every payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
     /// Which measurement it belongs to; 0 is for the messages of the warm-up.

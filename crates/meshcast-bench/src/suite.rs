@@ -52,7 +52,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         () = measure(plan, &systems, &mut results) => {}
-        // What was measured until then is told; the nodes end with the measurement that is dropped.
+        // The measurements until then are told; the nodes end with the one that is dropped.
         _ = interrupt.recv() => conditions.interrupted = true,
         _ = terminate.recv() => conditions.interrupted = true,
     }

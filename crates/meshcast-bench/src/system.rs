@@ -210,8 +210,8 @@ async fn drain<S: Stream + Unpin>(
 
 const ENDED: &str = "the system has stopped";
 
-/// How often somebody looks at the tally of a node that counts by itself. What is measured is
-/// written down when a message comes, so this only delays the end of a count.
+/// The interval at which the tally of a node is read that counts by itself. Times are written down
+/// when a message comes, so this only delays the end of a count.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The most messages counted before a node looks up again.

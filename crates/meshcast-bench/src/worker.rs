@@ -93,7 +93,7 @@ struct Finish {
     expected: u64,
     expected_beside: u64,
     quiet: Duration,
-    /// How many had come when last looked, and since when it is so many.
+    /// The count at the last look, and since when it is that.
     received: u64,
     since: Instant,
 }

@@ -45,7 +45,7 @@ pub(crate) enum Workload {
     Memory,
     /// Allocations for each message, one to one as fast as it goes.
     Allocations,
-    /// How often a byte is copied in memory, one to one as fast as it goes. Builds with `--features
+    /// The copies of a byte in memory, one to one as fast as it goes. Builds with `--features
     /// copies` alone.
     Copies,
     /// One to one, 256 bytes at rising rates: latency against offered load.

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_the_first_is_picked() {
+    fn of_several_nodes_the_first_by_name_is_picked() {
         let live = clients(&["fra-1", "iad-1"]);
         assert_eq!(first(&live, None).expect("there are two").name(), "fra-1");
         assert_eq!(named(&live, "iad-1").expect("there").name(), "iad-1");

@@ -16,18 +16,16 @@ use crate::{
 };
 
 pub(crate) fn start(args: &Args, output: &Output) {
-    // gossipsub warns of each frame that finds the queue to a peer full; the node says it once a
-    // second.
     let by_default = match (args.global.verbose, &args.command) {
         // It says itself what these lines say.
-        (0, Command::Node(_)) => "warn,libp2p_gossipsub=error,meshcast=info,meshcast::events=off",
+        (0, Command::Node(_)) => "warn,meshcast=info,meshcast::events=off",
         // The events are in the scenario, and printed as they happen.
         (0, Command::Up(up)) if up.scenario.is_some() => {
-            "warn,libp2p_gossipsub=error,meshcast::events=error,meshcast::driver::connections=error"
+            "warn,meshcast::events=error,meshcast::driver::connections=error"
         }
-        (0, Command::Up(_)) => "warn,libp2p_gossipsub=error,meshcast::events::stopped=off",
-        (0, _) => "warn,libp2p_gossipsub=error",
-        (1, _) => "warn,libp2p_gossipsub=error,meshcast=info,meshcast_proto=info",
+        (0, Command::Up(_)) => "warn,meshcast::events::stopped=off",
+        (0, _) => "warn",
+        (1, _) => "warn,meshcast=info,meshcast_proto=info",
         (2, _) => "info,meshcast=debug,meshcast_proto=debug",
         _ => "debug,meshcast=trace,meshcast_proto=trace",
     };

@@ -199,9 +199,9 @@ impl<'a> Client<'a> {
         if access.post && !self.gateway.names.enter(name, &mut self.names) {
             return refused(Refusal::TooMany);
         }
-        let messages = access.read.then(|| object.messages().marked());
+        let mut messages = access.read.then(|| object.messages().marked());
         // Its next message follows on this; if it looks back, on nothing yet.
-        let begins = messages.as_ref().filter(|_| !looks_back);
+        let begins = messages.as_mut().filter(|_| !looks_back);
         let opened = Tell::Opened {
             channel,
             read: access.read,
@@ -390,7 +390,10 @@ mod tests {
         };
         let begins = opened((None, None, None)).await.expect("a cursor");
         begins.parse::<Cursor>().expect("one that is read again");
-        assert_eq!(opened((None, None, Some(begins.clone()))).await, Some(begins));
+        assert_eq!(
+            opened((None, None, Some(begins.clone()))).await,
+            Some(begins)
+        );
         assert_eq!(opened((Some(5), None, None)).await, None, "it looks back");
     }
 

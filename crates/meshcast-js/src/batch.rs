@@ -5,7 +5,8 @@
 //!
 //! | Byte | Content |
 //! |---|---|
-//! | 1 | a message: the number of its sender in 4 bytes, its own as *f64*, when it was posted in ms as *f64*, its value |
+//! | 1 | a message: the number of its sender in 4 bytes, its own as *f64*, when it was posted |
+//! | | … (in ms, as *f64*), its value |
 //! | 2 | a sender, as JSON, with the number that messages and gaps have of it from now on |
 //! | 3 | a gap, as JSON |
 //! | 4 | a message of the past that the link began with, otherwise as 1 |

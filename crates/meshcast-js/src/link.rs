@@ -142,7 +142,7 @@ pub fn link_open(
         .weak::<true>()
         .callee_handled::<false>()
         .build()?;
-    let messages = channel.messages().marked();
+    let mut messages = channel.messages().marked();
     // Its next message follows on this; if it looks back, on nothing yet.
     let says_where = options.cursors == Cursors::Batch && !looks_back;
     let began = says_where.then(|| messages.cursor().to_string());

@@ -40,8 +40,7 @@ pub(crate) fn start() {
 
 /// Of the libraries only what is ours to know. That there is no key is said by `lib/hub.js`, in the
 /// words of the package.
-const BY_DEFAULT: &str =
-    "error,meshcast=warn,meshcast::spawn=error,meshcast_proto=warn,libp2p_gossipsub=off";
+const BY_DEFAULT: &str = "error,meshcast=warn,meshcast::spawn=error,meshcast_proto=warn";
 
 /// Lets so many lines of a kind through at once, and then as many as the time allows. A kind is a
 /// place in the code.

@@ -7,10 +7,10 @@
 //! is over as soon as all who can be reached have been asked and have replied, and whoever asked
 //! knows what it has not heard, and whether that may be for want of a way.
 //!
-//! Of those between nothing is believed: they can lose what they hand on, or say that nothing more
-//! comes, and cannot change it or make it up. Forwarded questions are bounded, and shared by the
-//! peers that bring them: each pays for what it brings, whoever said it, since members cost nothing
-//! to make up, and links do.
+//! The members between are not trusted. They can lose what they hand on, or say that nothing more
+//! comes; they cannot change a message or make one up. Memory and work for forwarded questions are
+//! bounded, and shared by the peers that bring them: each peer pays for what it brings, whoever
+//! signed it. Members cost nothing to make up, and links do.
 //!
 //! May use: [`wire`](crate::wire), [`identity`](crate::identity), [`bounds`](crate::bounds) and
 //! [`conduct`](crate::conduct).

@@ -6,8 +6,8 @@
 //! arguments, so a whole mesh of engines runs in virtual time.
 //!
 //! The wings, and the types in the files beside this one, know nothing of each other: each returns
-//! what came of a call. The engine hands that on. Its methods are here and in `messages`,
-//! `flow_control`, `backfill`, `handover` and `inspect`, each about one thing.
+//! what came of a call. The engine hands that on. Its methods are here and in `frames`,
+//! `messages`, `flow_control`, `backfill`, `handover` and `inspect`, each about one thing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,9 +15,9 @@ use crate::{
     bounds::Budget,
     flow_control::{Lagging, ReadersBehind, SendWindows},
     gossip_health::{MuteDetector, Sign},
-    identity::{CLOCK_SKEW, Identity, Member, VerifyError},
-    log::{Arrival, History, Insert, Via},
-    replication::{Advertiser, Effects, Logs, Posted, ReceivedFrame, Recipients, Serving},
+    identity::{Identity, Member, VerifyError},
+    log::{Arrival, History},
+    replication::{Advertiser, Effects, Logs, Serving},
     wire::{ChannelName, Draft, Frame, Sender, SeqRange, SyncMessage, Time, WallTime},
 };
 
@@ -206,116 +206,6 @@ impl Engine {
         Ok(seqs)
     }
 
-    /// Takes in a verified frame of another sender. A frame is refused as a replay if its sender is
-    /// neither connected nor known, and by the wall clocks of both it was posted longer ago than
-    /// anything is kept. `from` is the peer that gossip has it from. Returns what became of it.
-    pub fn handle_frame(
-        &mut self,
-        from: Sender,
-        frame: Frame,
-        member: &Arc<Member>,
-        now: Time,
-        wall: WallTime,
-    ) -> Taken {
-        self.debug_assert_drained();
-        self.handle_copy(from, now);
-        if frame.sender() == self.me.sender() {
-            self.counters.frames_unwanted += 1;
-            return Taken::Unwanted;
-        }
-        if !self.is_open(frame.channel()) {
-            // Others may hear of it by way of this node alone, until gossip leaves the channel too.
-            self.counters.frames_unwanted += 1;
-            self.forward(from, &frame, true);
-            return Taken::Unwanted;
-        }
-        if self.is_stale(&frame, wall) {
-            self.counters.frames_stale += 1;
-            self.decline(&frame, member, now, wall);
-            self.forward(from, &frame, true);
-            return Taken::Stale;
-        }
-        let mut effects = Effects::default();
-        let channel = frame.channel().clone();
-        let arrival = Arrival {
-            via: Via::Gossip,
-            from: Some(from),
-            at: now,
-        };
-        let heard = ReceivedFrame {
-            frame: frame.clone(),
-            member: Arc::clone(member),
-            arrival,
-            posted: Posted {
-                at: now,
-                teller: None,
-            },
-            since: self
-                .channels
-                .get(frame.channel())
-                .map(|channel| channel.since),
-            may_pass: false,
-        };
-        let taken = match self.logs.hear(heard, now, &mut effects) {
-            Insert::Fresh => {
-                self.counters.frames_accepted += 1;
-                if from != frame.sender() {
-                    self.suspect(frame.sender(), Sign::Detoured, now);
-                }
-                self.forward(from, &frame, true);
-                self.keep(frame, Duration::ZERO, arrival);
-                Taken::New
-            }
-            Insert::Duplicate => {
-                self.counters.frames_duplicate += 1;
-                Taken::Duplicate
-            }
-            Insert::NoRoom => {
-                self.counters.frames_without_room += 1;
-                self.forward(from, &frame, true);
-                Taken::NoRoom
-            }
-        };
-        self.take_effect(effects, now);
-        self.backfill_channel(&channel, now);
-        taken
-    }
-
-    /// A frame came by gossip from a peer that was known already, and that gossip kept to itself:
-    /// the gossip of that peer arrives. There is nothing to do afterwards.
-    pub fn handle_copy(&mut self, from: Sender, now: Time) {
-        self.health.handle_gossip(from, now);
-        self.logs.peers.bring(from, now);
-    }
-
-    /// Which of the peers that listen on its channel are to be given a [frame](Forward) by gossip.
-    pub fn recipients(
-        &self,
-        forward: &Forward,
-        listeners: impl Iterator<Item = Sender>,
-    ) -> Vec<Sender> {
-        let frame = &forward.frame;
-        let recipients = Recipients {
-            me: self.me.sender(),
-            sender: frame.sender(),
-            seqs: frame.seqs(),
-            from: Some(forward.from),
-            replica: self.logs.get(&(frame.channel().clone(), frame.sender())),
-            channel: frame.channel(),
-            strangers: forward.strangers,
-            peers: &self.logs.peers,
-        };
-        recipients.among(listeners)
-    }
-
-    fn forward(&mut self, from: Sender, frame: &Frame, strangers: bool) {
-        self.outputs.push(Output::Forward(Forward {
-            frame: frame.clone(),
-            from,
-            strangers,
-        }));
-    }
-
     /// There is a sign that the gossip of a peer does not arrive.
     fn suspect(&mut self, peer: Sender, sign: Sign, now: Time) {
         self.health.handle_sign(peer, sign, now);
@@ -475,45 +365,6 @@ impl Engine {
         self.report(advances, now);
     }
 
-    /// Whether a frame of a sender not heard of before is older than anything that is kept.
-    fn is_stale(&self, frame: &Frame, wall: WallTime) -> bool {
-        let key = (frame.channel().clone(), frame.sender());
-        let oldest = wall - self.config.history.age - CLOCK_SKEW;
-        frame.posted_at() < oldest
-            && !self.logs.has_heard(&key)
-            && !self.logs.peers.contains(frame.sender())
-    }
-
-    /// Reports that a frame [is stale](Self::is_stale), unless that was just reported for its
-    /// sender.
-    fn decline(&mut self, frame: &Frame, member: &Arc<Member>, now: Time, wall: WallTime) {
-        if self.reported.stale.reports(frame.sender(), now) {
-            self.outputs.push(Output::Stale {
-                channel: frame.channel().clone(),
-                member: Arc::clone(member),
-                behind: Duration::from_millis(
-                    wall.unix_millis()
-                        .saturating_sub(frame.posted_at().unix_millis()),
-                ),
-            });
-        }
-    }
-
-    fn keep(&mut self, frame: Frame, age: Duration, arrival: Arrival) {
-        let now = arrival.at;
-        let key = (frame.channel().clone(), frame.sender());
-        let log = self.logs.get(&key);
-        if let Some(upstream) = log.and_then(|replica| replica.upstream) {
-            self.advertiser.digest.came(upstream, frame.bytes().len());
-        }
-        let age = log.map_or(age, |log| {
-            now.saturating_since(log.origin.posted(&frame, now - age))
-        });
-        self.history.insert(frame, age, arrival);
-        self.history_expires
-            .get_or_insert(now + self.config.history.age);
-    }
-
     fn debug_assert_drained(&self) {
         debug_assert!(
             self.outputs.is_empty(),
@@ -530,6 +381,7 @@ mod config;
 mod counters;
 mod error;
 mod flow_control;
+mod frames;
 mod handover;
 mod inspect;
 mod inventory;
@@ -541,6 +393,9 @@ mod reported;
 mod since;
 
 #[cfg(test)]
-use crate::wire::{Answer, Frames, Holding, Holdings, Opened, Seq, Want};
+use crate::{
+    log::Via,
+    wire::{Answer, Frames, Holding, Holdings, Opened, Seq, Want},
+};
 #[cfg(test)]
 mod tests;

@@ -52,8 +52,8 @@
 //!   decides; without it the other peers do; without any, the log begins at the lowest number heard
 //!   within [`SETTLE`].
 //! * **Trust.** The word of a peer about others is a report, not a proof. It may start a request,
-//!   and never moves a cursor. [`Conduct`] counts offences; `Watchdog` finds links that carry no
-//!   gossip.
+//!   and never moves a cursor. [`Conduct`] counts offences. Links that carry no gossip are found
+//!   (`gossip_health`), and replaced.
 //!
 //! The code stands in wings with arrows one way; the front file of each says what it may use:
 //!

@@ -3,15 +3,18 @@
 //! It knows nothing of engines, frames or links, so it judges a simulated world and a real fleet
 //! alike.
 //!
-//! | | what has to hold |
-//! | --- | --- |
-//! | G1 validity | what is delivered was posted, to an open object, with these numbers and bytes |
-//! | G2 no duplicate | a number reaches an object once, and never the object that posted it |
-//! | G3 order | numbers of one sender on one channel go up |
-//! | G4 no silent gap | they go up by one, or a gap says exactly what is missing; the first is not above the first number posted since the object was opened, and not far below it |
-//! | G5 agreement | what anybody delivered who is there at the end, everybody delivered who was subscribed when it was posted and is there at the end; a gap instead is right only if nobody kept it any longer |
-//! | G6 bounded | memory stays inside the caps |
-//! | G8 liveness | all that a bounded time after it was posted, or after the faults stopped |
+//! What has to hold:
+//!
+//! * **G1 validity.** A delivery was posted, to an open object, with these numbers and bytes.
+//! * **G2 no duplicate.** A number reaches an object once, and never the object that posted it.
+//! * **G3 order.** The numbers of one sender on one channel go up.
+//! * **G4 no silent gap.** They go up by one, or a gap says exactly which are missing. The first is
+//!   not above the first number posted since the object was opened, and not far below it.
+//! * **G5 agreement.** If somebody who is there at the end delivered a message, so did everybody
+//!   else who is there at the end and was subscribed when it was posted. A gap instead is right
+//!   only if nobody kept the message any longer.
+//! * **G6 bounded.** Memory stays inside the caps.
+//! * **G8 liveness.** All that holds a bounded time after the post, or after the faults stopped.
 //!
 //! Local objects of the poster's process count like any other, but for the posting object itself.
 

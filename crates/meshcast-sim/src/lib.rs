@@ -50,7 +50,7 @@ pub use cluster::{
 pub use locations::{Location, location};
 pub use log::{Digest, Entry, Event, LogError, Name, Since, Span, read_log, write_log};
 pub use play::{Deed, DeedKind, NotPlayable, Play};
-pub use report::{Report, Summary};
+pub use report::{OutcomeSummary, Report, Summary, TimesSummary, TrafficSummary};
 pub use rng::Rng;
 pub use round_trips::{KNOWN_REGIONS, round_trip};
 pub use run::{run, run_logged, run_seeds, run_watched};

@@ -35,10 +35,30 @@ pub struct Report {
 pub struct Summary {
     pub scenario: String,
     pub seed: u64,
+    #[serde(flatten)]
+    pub outcome: OutcomeSummary,
+    #[serde(flatten)]
+    pub traffic: TrafficSummary,
+    #[serde(flatten)]
+    pub times: TimesSummary,
+    pub violations: Vec<String>,
+    pub trace: String,
+}
+
+/// What the application saw.
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "as in the report")]
+pub struct OutcomeSummary {
     pub posts: u64,
     pub deliveries: u64,
     pub gaps: u64,
     pub missed: u64,
+}
+
+/// What travelled for it.
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "as in the report")]
+pub struct TrafficSummary {
     pub repaired_frames: u64,
     pub requests: u64,
     pub refused_answers: u64,
@@ -48,12 +68,16 @@ pub struct Summary {
     pub sync_bytes: u64,
     pub waiting_bytes: u64,
     pub copies_per_frame: f64,
+}
+
+/// How long it took.
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "as in the report")]
+pub struct TimesSummary {
     pub p50_ms: f64,
     pub p99_ms: f64,
     pub p999_ms: f64,
     pub catch_up_ms: f64,
-    pub violations: Vec<String>,
-    pub trace: String,
 }
 
 /// What a world has to tell of its run, besides the log.
@@ -124,22 +148,28 @@ impl Report {
         Summary {
             scenario: self.scenario.clone(),
             seed: self.seed,
-            posts: verdict.posts,
-            deliveries: verdict.deliveries,
-            gaps: verdict.gaps,
-            missed: verdict.missed,
-            repaired_frames: traffic.repaired,
-            requests: traffic.requests,
-            refused_answers: traffic.refused,
-            overflows: traffic.overflows,
-            withheld_copies: traffic.withheld,
-            sync_bytes: traffic.sync_bytes,
-            waiting_bytes: traffic.waiting,
-            copies_per_frame: traffic.copies as f64 / traffic.frames.max(1) as f64,
-            p50_ms: ms(verdict.latency(0.5)),
-            p99_ms: ms(verdict.latency(0.99)),
-            p999_ms: ms(verdict.latency(0.999)),
-            catch_up_ms: ms(verdict.catch_up),
+            outcome: OutcomeSummary {
+                posts: verdict.posts,
+                deliveries: verdict.deliveries,
+                gaps: verdict.gaps,
+                missed: verdict.missed,
+            },
+            traffic: TrafficSummary {
+                repaired_frames: traffic.repaired,
+                requests: traffic.requests,
+                refused_answers: traffic.refused,
+                overflows: traffic.overflows,
+                withheld_copies: traffic.withheld,
+                sync_bytes: traffic.sync_bytes,
+                waiting_bytes: traffic.waiting,
+                copies_per_frame: traffic.copies as f64 / traffic.frames.max(1) as f64,
+            },
+            times: TimesSummary {
+                p50_ms: ms(verdict.latency(0.5)),
+                p99_ms: ms(verdict.latency(0.99)),
+                p999_ms: ms(verdict.latency(0.999)),
+                catch_up_ms: ms(verdict.catch_up),
+            },
             violations: self.complaints().collect(),
             trace: self.trace.clone(),
         }
@@ -151,10 +181,19 @@ impl fmt::Display for Report {
         let Summary {
             scenario,
             seed,
+            outcome,
+            traffic,
+            times,
+            violations,
+            trace,
+        } = self.summary();
+        let OutcomeSummary {
             posts,
             deliveries,
             gaps,
             missed,
+        } = outcome;
+        let TrafficSummary {
             repaired_frames,
             requests,
             refused_answers,
@@ -163,24 +202,26 @@ impl fmt::Display for Report {
             sync_bytes,
             waiting_bytes,
             copies_per_frame,
+        } = traffic;
+        let TimesSummary {
             p50_ms,
             p99_ms,
             p999_ms,
             catch_up_ms,
-            violations,
-            trace,
-        } = self.summary();
+        } = times;
         writeln!(
             f,
             "{scenario}, seed {seed}: {posts} posts, {deliveries} deliveries, {gaps} gaps ({missed} missed)"
         )?;
         writeln!(
             f,
-            "  latency p50 {p50_ms:.1} p99 {p99_ms:.1} p99.9 {p999_ms:.1} ms; caught up in {catch_up_ms:.0} ms"
+            "  latency p50 {p50_ms:.1} p99 {p99_ms:.1} p99.9 {p999_ms:.1} ms; \
+             caught up in {catch_up_ms:.0} ms"
         )?;
         writeln!(
             f,
-            "  {copies_per_frame:.1} copies a frame; {repaired_frames} frames repaired by {requests} requests, {refused_answers} answers refused; \
+            "  {copies_per_frame:.1} copies a frame; \
+             {repaired_frames} frames repaired by {requests} requests, {refused_answers} answers refused; \
              {sync_bytes} bytes of sync, {waiting_bytes} waited at most, {overflows} links overflowed, \
              {withheld_copies} copies withheld"
         )?;

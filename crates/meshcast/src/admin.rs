@@ -8,19 +8,22 @@
 //! | `GET /v1/health` | [`schema::HealthReport`] |
 //! | `GET /v1/peers` | [`schema::PeerReport`] |
 //! | `GET /v1/channels` | [`schema::ChannelReport`] |
-//! | `POST /v1/messages?channel=earth` | posts the JSON value in the body; [`schema::Posted`] |
-//! | `POST /v1/messages?channel=earth&raw=1` | posts the bytes of the body as they are; [`schema::Posted`] |
-//! | `…&acked=2&timeout_us=5000000` | answers once 2 members have it, or when 5 s (10 s by default) are over |
-//! | `POST /v1/lines?channel=earth&form=text` | posts each line of the body as a string, when there is room for it; [`schema::PostedLines`]. The form may be `json`, the default, and `raw`; `acked` is as above |
-//! | `GET /v1/messages?channel=earth` | what is posted from now on, one [`schema::Line`] of JSON a line |
-//! | `GET /v1/messages?channel=earth&last=20` | first the last 20 messages that are kept, by time |
-//! | `GET /v1/messages?channel=earth&since_us=30000000` | first what was posted within 30 s and is kept |
-//! | `GET /v1/trace?channel=earth&last=20` | when the newest messages came that are kept there, and which way; [`schema::TraceReport`] |
-//! | `GET /v1/trace?channel=earth&name=fra-1&seq=42` | the same of one message |
-//! | `GET /v1/presence?channel=earth` | who has the channel open; [`schema::PresenceReport`] |
-//! | `GET /v1/presence?channel=earth&watch=1` | the same and what changes, one [`schema::PresenceLine`] a line |
-//! | `…&observer=1` of messages and presence | the same for a tool that [only looks](crate::ChannelOptions::observer) |
-//! | `POST /v1/ping/{peer_id}` | asks a peer and measures; [`schema::Ping`] |
+//! | `POST /v1/messages?channel=earth` | [`schema::Posted`]: posts the JSON value in the body |
+//! | … `&raw=1` | posts the bytes of the body as they are |
+//! | … `&acked=2&timeout_us=5000000` | answers once 2 members have it, or after 5 s (default 10) |
+//! | `POST /v1/lines?channel=earth` | [`schema::PostedLines`]: posts each line, as there is room |
+//! | … `&form=text` | as a string; `raw`: as bytes; `json`, the default: as a value |
+//! | `GET /v1/messages?channel=earth` | what is posted from now on, a [`schema::Line`] each |
+//! | … `&last=20` | first the last 20 messages that are kept, by time |
+//! | … `&since_us=30000000` | first what was posted within 30 s and is kept |
+//! | `GET /v1/trace?channel=earth&last=20` | [`schema::TraceReport`]: when and how messages came |
+//! | … `&name=fra-1&seq=42` | the same of one message |
+//! | `GET /v1/presence?channel=earth` | [`schema::PresenceReport`]: who has the channel open |
+//! | … `&watch=1` | the same and what changes, a [`schema::PresenceLine`] each |
+//! | … `&observer=1`, also of messages | for a tool that [only looks] |
+//! | `POST /v1/ping/{peer_id}` | [`schema::Ping`]: asks a peer and measures |
+//!
+//! [only looks]: crate::ChannelOptions::observer
 //!
 //! A channel is always named by the query, percent-encoded: every name has a place there, the empty
 //! one (`?channel=`), `..` and those with a slash included, which a path has not. Without

@@ -8,8 +8,8 @@
 //! is asked by [`MemberHandle::ask`](crate::MemberHandle::ask).
 //!
 //! A question that is asked as soon as a channel is open waits until all connected members have
-//! said whether they have it open, which takes a round trip. Of whoever does not say so in time it
-//! is told ([`NoAnswerReason::Untold`]).
+//! said whether they have it open, which takes a round trip. Those that do not say so in time are
+//! named ([`NoAnswerReason::Untold`]).
 //!
 //! # Members without a link
 //!
@@ -19,12 +19,12 @@
 //! more comes back of it; so the answers end as soon as all have answered who can be reached, known
 //! to this node or not.
 //!
-//! The reason given for a missing answer depends on what is known. A node knows those with a link,
-//! the one that is [asked alone](Ask::only), and, where somebody here watches who is
-//! [present](BroadcastChannel::presence) on the channel, those. Of one without a link it is told
-//! whether it is [not there](NoAnswerReason::NotThere), or whether
-//! [that is not known](NoAnswerReason::Unreached): a link broke meanwhile, a member between had too
-//! much to do, or the time was over.
+//! A node can name the missing answers only of members that it knows. It knows those with a link
+//! and the one that is [asked alone](Ask::only). If somebody here watches who is
+//! [present](BroadcastChannel::presence) on the channel, it knows those as well. A member without a
+//! link is said to be [not there](NoAnswerReason::NotThere), or
+//! [unreached](NoAnswerReason::Unreached) if it may be there: a link broke meanwhile, a member
+//! between had too much to do, or the time was over.
 //!
 //! A member between can lose a question or an answer, and can say falsely that nothing more comes.
 //! The cost of such a question is in

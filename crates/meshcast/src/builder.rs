@@ -1,22 +1,31 @@
 //! From a description to a running node.
+//!
+//! [`NodeBuilder`] has a method for each setting. When the node is started, settings that the code
+//! does not make are [`found`] in the environment and in files, or chosen at [`random`].
+//!
+//! May use: everything that a node is started from; `spawn` starts it.
+//! Must not: keep anything of a node that runs.
 
-use std::{ffi::OsString, path::PathBuf};
+mod found;
+mod random;
 
-use libp2p::{Multiaddr, multiaddr::Protocol};
-use meshcast_proto::{Identity, NodeName, Region, Trust};
+use std::path::PathBuf;
+
+use libp2p::Multiaddr;
+use meshcast_proto::{Identity, Trust};
 use tokio::runtime::Handle;
 
+use self::found::default_addresses;
 #[cfg(feature = "metrics")]
 use crate::address::{MetricsAddress, MetricsAddressError};
 #[cfg(feature = "admin")]
 use crate::admin::AdminSocket;
 use crate::{
     address::{Address, AddressError, is_loopback},
-    clock::wall_time,
-    config::{self, Config, REGION_VARIABLES, check_advertised, check_seed},
+    config::{Config, check_advertised, check_seed},
     error::{EnvError, SpawnError},
     gossip::NEVER_MUTE,
-    key::{MeshKey, file as key_file},
+    key::MeshKey,
     limits::Limits,
     netem::Links,
     node::Node,
@@ -345,25 +354,8 @@ impl NodeBuilder {
         if !self.is_in_memory() {
             self.look_up(|name| std::env::var_os(name))?;
         }
-        let mut chance = self.chance();
-        let (identity, trust, keyed) = match self.identity.membership.clone() {
-            Some(Membership { identity, trust }) => (identity, trust, true),
-            None => {
-                let key = self.find_key(|name| std::env::var_os(name))?;
-                let keyed = key.is_some();
-                let key = match key {
-                    Some(key) => key,
-                    #[cfg(feature = "admin")]
-                    None if self.services.local => crate::local::key().await?,
-                    None => MeshKey::from_entropy(entropy()?),
-                };
-                let region = self.find_region(|name| std::env::var_os(name))?;
-                let name = self.find_name(&region)?;
-                let identity =
-                    Identity::from_mesh_key(&key, name, region, chance.bytes()?, wall_time());
-                (identity, Trust::from(&key), keyed)
-            }
-        };
+        let mut chance = self.random_source();
+        let (Membership { identity, trust }, keyed) = self.find_membership(&mut chance).await?;
         let listen = if self.addresses.listen.is_empty() {
             default_addresses(keyed)
         } else {
@@ -441,90 +433,6 @@ impl NodeBuilder {
     const fn is_in_memory(&self) -> bool {
         false
     }
-
-    fn chance(&self) -> RandomSource {
-        #[cfg(feature = "testing")]
-        if let Some(InMemory { seed, .. }) = &self.environment.memory {
-            return RandomSource::Seeded(Box::new(rand::SeedableRng::seed_from_u64(*seed)));
-        }
-        RandomSource::System
-    }
-
-    /// Takes from the environment what was not set. `variable` looks one up.
-    fn look_up(&mut self, variable: impl Fn(&str) -> Option<OsString>) -> Result<(), EnvError> {
-        let mut found = Config::default();
-        found.read_env(|name| LOOKED_UP.contains(&name).then(|| variable(name)).flatten())?;
-        self.identity.name = self.identity.name.take().or(found.name);
-        self.identity.key_file = self.identity.key_file.take().or(found.key_file);
-        if self.addresses.listen.is_empty() {
-            self.addresses.listen = found.listen.into_iter().map(Multiaddr::from).collect();
-        }
-        if self.addresses.advertise.is_empty() {
-            self.addresses.advertise = found.advertise.into_iter().map(Multiaddr::from).collect();
-        }
-        #[cfg(feature = "admin")]
-        {
-            self.services.local |= found.local;
-        }
-        self.addresses.seeds.get_or_insert_with(|| {
-            let seeds = found.seeds.into_iter();
-            seeds.map(Multiaddr::from).collect()
-        });
-        Ok(())
-    }
-
-    /// `variable` looks up an environment variable.
-    fn find_key(
-        &self,
-        variable: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<Option<MeshKey>, SpawnError> {
-        if self.identity.key.is_some() {
-            return Ok(self.identity.key.clone());
-        }
-        let (origin, text) = match &self.identity.key_file {
-            Some(path) => (
-                format!("key file {}", path.display()),
-                key_file::read(path)?,
-            ),
-            None => match config::text("MESHCAST_KEY", variable)? {
-                Some(text) => ("MESHCAST_KEY".to_owned(), text),
-                None => return Ok(None),
-            },
-        };
-        text.parse()
-            .map(Some)
-            .map_err(|reason| SpawnError::Key { origin, reason })
-    }
-
-    /// `variable` looks up an environment variable.
-    fn find_region(
-        &self,
-        variable: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<Region, SpawnError> {
-        let mut region = self.identity.region.clone();
-        for name in REGION_VARIABLES {
-            if region.is_none() {
-                region = config::text(name, &variable)?;
-            }
-        }
-        Region::new(region.as_deref().unwrap_or("local")).map_err(SpawnError::Region)
-    }
-
-    fn find_name(&self, region: &Region) -> Result<NodeName, SpawnError> {
-        let name = match &self.identity.name {
-            Some(name) => name.clone(),
-            None => {
-                let region = region.to_string();
-                // A name is no longer than a region may be, and some of it is the number.
-                let kept = region
-                    .char_indices()
-                    .take_while(|(at, c)| at + c.len_utf8() <= REGION_IN_NAME);
-                let region: String = kept.map(|(_, c)| c).collect();
-                format!("{region}-{:04x}", u16::from_le_bytes(entropy()?))
-            }
-        };
-        NodeName::new(&name).map_err(SpawnError::Name)
-    }
 }
 
 /// As if each setting had been made by the method of its name.
@@ -558,62 +466,6 @@ impl From<Config> for NodeBuilder {
         }
     }
 }
-
-fn default_addresses(keyed: bool) -> Vec<Multiaddr> {
-    use std::net::{Ipv4Addr, Ipv6Addr};
-    let tcp = |ip: Protocol<'static>| Multiaddr::empty().with(ip).with(Protocol::Tcp(0));
-    if keyed {
-        vec![
-            tcp(Ipv4Addr::UNSPECIFIED.into()),
-            tcp(Ipv6Addr::UNSPECIFIED.into()),
-        ]
-    } else {
-        vec![tcp(Ipv4Addr::LOCALHOST.into())]
-    }
-}
-
-/// The source of everything that nobody else may guess.
-enum RandomSource {
-    System,
-    #[cfg(feature = "testing")]
-    Seeded(Box<rand::rngs::StdRng>),
-}
-
-impl RandomSource {
-    fn bytes<const N: usize>(&mut self) -> Result<[u8; N], SpawnError> {
-        match self {
-            Self::System => entropy(),
-            #[cfg(feature = "testing")]
-            Self::Seeded(random) => {
-                let mut bytes = [0; N];
-                rand::Rng::fill_bytes(&mut **random, &mut bytes);
-                Ok(bytes)
-            }
-        }
-    }
-}
-
-fn entropy<const N: usize>() -> Result<[u8; N], SpawnError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| SpawnError::Entropy(std::io::Error::other(error.to_string())))?;
-    Ok(bytes)
-}
-
-/// Settings that the environment may have if the code does not; and region and key, which have more
-/// places.
-const LOOKED_UP: [&str; 7] = [
-    "MESHCAST_NAME",
-    "MESHCAST_KEY",
-    "MESHCAST_KEY_FILE",
-    "MESHCAST_LISTEN",
-    "MESHCAST_ADVERTISE",
-    "MESHCAST_LOCAL",
-    "MESHCAST_SEEDS",
-];
-
-/// The length of the region in a default name, so that both fit.
-const REGION_IN_NAME: usize = 58;
 
 #[cfg(test)]
 mod tests;

@@ -311,9 +311,9 @@ impl Driver {
         match self.network.gossip().publish(frame, now) {
             Ok(()) | Err(NotPublished::NotJoined) => {}
             // Zero peers is success.
-            Err(NotPublished::NoPeer) => self.reports.counters.frames_without_peer += 1,
+            Err(NotPublished::NoPeer) => self.reports.counters.traffic.frames_without_peer += 1,
             Err(error) => {
-                self.reports.counters.frames_refused += 1;
+                self.reports.counters.traffic.frames_refused += 1;
                 if let Some(suppressed) = self.reports.warnings.not_published.pass(self.clock.now())
                 {
                     let error = in_words(&error);
@@ -342,7 +342,7 @@ impl Driver {
         let to: Vec<_> = to.into_iter().map(peer_id).collect();
         let now = self.clock.now();
         match self.network.gossip().forward(&forward.frame, &to, now) {
-            Ok(given) => self.reports.counters.frames_forwarded += given as u64,
+            Ok(given) => self.reports.counters.traffic.frames_forwarded += given as u64,
             Err(error) => tracing::debug!(error = in_words(&error), "not handed on"),
         }
     }
@@ -370,7 +370,7 @@ impl Driver {
             // Who waits for this is looked at in each round.
             GossipEvent::Listens => {}
             GossipEvent::Slow { peer, dropped } => {
-                self.reports.counters.slow_peer += 1;
+                self.reports.counters.peers.slow_peer += 1;
                 if let Some(suppressed) = self.reports.warnings.slow.pass(now) {
                     tracing::warn!(target: event::TARGET, %peer, dropped, suppressed,
                         "gossip dropped frames to a slow peer");

@@ -219,7 +219,8 @@ pub enum SpawnError {
     },
     /// There is no mesh key, and the node would be reached from, or reach, other machines.
     #[error(
-        "a node beyond loopback needs a mesh key (set MESHCAST_KEY; make one with `meshcast key new`), but {0} was given"
+        "a node beyond loopback needs a mesh key (set MESHCAST_KEY; make one with `meshcast key new`), \
+         but {0} was given"
     )]
     NoKey(Multiaddr),
     /// A text that was given as an address is none.

@@ -137,16 +137,17 @@
 //!
 //! A *sender* is one running node. On each channel it numbers what it posts 1, 2, 3 …
 //!
-//! | | |
-//! |---|---|
-//! | [G1] Validity | Only what a member posted is delivered, bit for bit. |
-//! | [G2] No duplicate | Each number of a sender reaches an object at most once. |
-//! | [G3] Order | Per sender and channel, in the order of the numbers. |
-//! | [G4] No silent gap | A missing number is reported as a [`Gap`] before anything later of that sender. |
-//! | [G5] Agreement | A message that one member delivered is then delivered by all members subscribed when they are back in time, also if the sender died. |
-//! | [G6] Bounded | Memory, queues and descriptors stay within [`Limits`] and [fixed caps][limits]. |
-//! | [G7] Members only | A stranger gets no message, no channel name and no list of members. |
-//! | [G8] Liveness | Seconds after faults end, G5 holds everywhere. |
+//! * [G1] **Validity.** Only what a member posted is delivered, bit for bit.
+//! * [G2] **No duplicate.** Each number of a sender reaches an object at most once.
+//! * [G3] **Order.** Per sender and channel, messages come in the order of their numbers.
+//! * [G4] **No silent gap.** A missing number is reported as a [`Gap`] before anything later of
+//!   that sender.
+//! * [G5] **Agreement.** If one member delivered a message, every member subscribed at that time
+//!   delivers it, if it is back in time. This holds also if the sender died.
+//! * [G6] **Bounded.** Memory, queues and descriptors stay within [`Limits`] and [fixed
+//!   caps][limits].
+//! * [G7] **Members only.** A stranger gets no message, no channel name and no list of members.
+//! * [G8] **Liveness.** Seconds after faults end, G5 holds everywhere.
 //!
 //! Not promised: an order between senders; messages that survive a stop of the whole fleet; a
 //! message whose sender died before any peer had it.
@@ -240,7 +241,6 @@ pub mod metrics;
 pub mod netem;
 mod node;
 mod peers;
-mod per_peer;
 mod presence;
 mod reason;
 mod seed;
@@ -257,7 +257,6 @@ mod traffic;
 mod transport;
 mod units;
 mod verifier;
-mod watched;
 
 pub use bytes::Bytes;
 pub use libp2p::{Multiaddr, PeerId};
@@ -287,8 +286,9 @@ pub use event::{DisconnectReason, Events, NodeEvent};
 pub use handover::{Flushed, Shutdown, Undelivered};
 pub use health::{Health, Ready};
 pub use inspect::{
-    AccountInfo, ChannelInfo, Counters, Direction, MemberInfo, NodeInfo, PeerInfo, RefusalInfo,
-    RefusedLately, SenderInfo, Snapshot,
+    AccountInfo, ChannelInfo, ConnectionCounters, Counters, Direction, MemberInfo, MemoryCounters,
+    NodeInfo, ObjectCounters, PeerCounters, PeerInfo, RefusalInfo, RefusedLately, SenderInfo,
+    Snapshot, TrafficCounters,
 };
 pub use key::MeshKey;
 pub use limits::{BadLimit, Limits, LimitsError};

@@ -42,10 +42,10 @@
 //! # }
 //! ```
 //!
-//! Nothing is written down for metrics while messages pass, but how long they took: numbers that
-//! the node has are put together when somebody asks. The names that members choose make no
-//! unbounded number of series: of their regions 32 are told by name, and the rest together as
-//! `other`. No label has a channel, a sender or an address.
+//! While messages pass, only how long they took is written down for metrics. All else is put
+//! together from the node's own numbers when somebody asks. The number of series is bounded,
+//! whatever names members choose: 32 regions are told by name, and the rest together as `other`. No
+//! label has a channel, a sender or an address.
 //!
 //! [OpenMetrics]: https://prometheus.io/docs/specs/om/open_metrics_spec/
 //! [docs/metrics.md]: https://github.com/meshcast/meshcast/blob/main/docs/metrics.md
@@ -54,6 +54,7 @@
 // Must not: make the driver do more than it does for `Node::inspect`.
 
 mod families;
+mod family;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -66,8 +67,8 @@ use std::{
 pub use prometheus_client;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
-use self::families::{Family, families};
 pub(crate) use self::server::Endpoint;
+use self::{families::families, family::Family};
 pub use crate::address::{MetricsAddress, MetricsAddressError};
 use crate::{
     command::{Inspected, View},

@@ -41,7 +41,8 @@ impl<T: Payload> BroadcastChannel<T> {
 /// | What happens | Seen |
 /// |---|---|
 /// | opened, state set, closed, [shut down](crate::Node::shutdown) | at once: one way on the network |
-/// | crashed, or cut off | [silent](PresenceChange::Silent) after 3 s, [lost](PresenceChange::Lost) within 11 s after it was last heard |
+/// | crashed, or cut off | [silent](PresenceChange::Silent) after 3 s without a sign of life |
+/// | … for longer | [lost](PresenceChange::Lost) within 11 s |
 /// | cut off and back within that time | silent and [heard](PresenceChange::Heard) again at most |
 ///
 /// In the end all who watch and are connected, directly or by others, see the same. A restarted

@@ -1,6 +1,6 @@
 //! Reasons of errors, in words.
 //!
-//! Errors of libp2p are wrapped several times over, and many show nothing of what they wrap, or
+//! Errors of libp2p are wrapped several times, and many of them show nothing of what they wrap, or
 //! nothing at all.
 
 use std::{error::Error, fmt, io, iter};

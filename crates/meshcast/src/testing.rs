@@ -50,13 +50,12 @@
 //!
 //! # What chance decides
 //!
-//! Keys, ids, links and waits follow from the [seed](MeshBuilder::seed). Random choices of gossip
-//! and encryption do not, and tasks and maps have orders of their own; so which of two senders is
-//! heard first may differ from run to run, as it does in production. The guarantees hold in all of
-//! them.
+//! Keys, ids, links and waits follow from the [seed](MeshBuilder::seed). The random numbers of
+//! encryption do not, and tasks and maps have orders of their own. So which of two senders is heard
+//! first may differ from run to run, as it does in production. The guarantees hold in all of them.
 //!
-//! Gossip alone keeps its own time, that of the system, for what waits in its queues: what it
-//! drops of it is repaired by the nodes, half a second later.
+//! Only the pings of libp2p keep the time of the system. The round trips that a node tells are
+//! measured by them.
 
 // May use: everything.
 // Must not: be used by anything.

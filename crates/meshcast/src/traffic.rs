@@ -3,23 +3,29 @@
 //! The bytes of a connection are seen where its streams are read: also a large message that is not
 //! whole yet, and also copies that nobody above hears of. So a link that carries much slowly is not
 //! taken for one that carries nothing.
+//!
+//! A connection of a peer is [`watched`], and holds a claim on the [signs](signs::Signs) of that
+//! peer ([`per_peer`]): all of its connections leave the same.
+//!
+//! May use: `by_region`.
+//! Must not: know what the bytes are, or read a clock. The driver asks, and knows when.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
+mod per_peer;
+mod signs;
+mod watched;
+
+use std::sync::atomic::Ordering::Relaxed;
 #[cfg(feature = "metrics")]
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use libp2p::PeerId;
 use meshcast_proto::Region;
 
 #[cfg(feature = "metrics")]
+use self::signs::Bytes;
+use self::{per_peer::PerPeer, signs::Signs, watched::Watched};
+#[cfg(feature = "metrics")]
 use crate::by_region::ByRegion;
-use crate::{
-    per_peer::{Claim, PerPeer},
-    watched::{Watch, WatchStream, Watched},
-};
 
 /// What passes between this node and each peer. Clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -27,24 +33,6 @@ pub(crate) struct Traffic {
     peers: PerPeer<Signs>,
     #[cfg(feature = "metrics")]
     regions: Arc<Mutex<ByRegion<Arc<Bytes>>>>,
-}
-
-/// Whether anything passed since somebody looked, by whichever connection.
-#[derive(Debug, Default)]
-pub(crate) struct Signs {
-    received: AtomicBool,
-    sent: AtomicBool,
-    /// With all others of its region.
-    #[cfg(feature = "metrics")]
-    bytes: Arc<Bytes>,
-}
-
-/// How much passed, before encryption.
-#[cfg(feature = "metrics")]
-#[derive(Debug, Default)]
-struct Bytes {
-    received: std::sync::atomic::AtomicU64,
-    sent: std::sync::atomic::AtomicU64,
 }
 
 /// The number of bytes that passed since the node was started, before encryption.
@@ -68,12 +56,7 @@ impl Traffic {
         not(feature = "metrics"),
         expect(unused_variables, reason = "counted for metrics")
     )]
-    pub(crate) fn watch<M>(
-        &self,
-        peer: PeerId,
-        region: Option<&Region>,
-        muxer: M,
-    ) -> Watched<M, Claim<Signs>> {
+    pub(crate) fn watch<M>(&self, peer: PeerId, region: Option<&Region>, muxer: M) -> Watched<M> {
         let signs = || Signs {
             #[cfg(feature = "metrics")]
             bytes: region.map_or_else(Arc::default, |it| Arc::clone(self.regions().get(it))),
@@ -103,36 +86,6 @@ impl Traffic {
     #[cfg(feature = "metrics")]
     fn regions(&self) -> MutexGuard<'_, ByRegion<Arc<Bytes>>> {
         self.regions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Watch for Claim<Signs> {
-    type Stream = Arc<Signs>;
-
-    fn inbound(&self) -> Arc<Signs> {
-        Arc::clone(self.of())
-    }
-
-    fn outbound(&self) -> Arc<Signs> {
-        Arc::clone(self.of())
-    }
-}
-
-impl WatchStream for Arc<Signs> {
-    fn on_read(&mut self, bytes: usize) {
-        if bytes > 0 {
-            self.received.store(true, Relaxed);
-            #[cfg(feature = "metrics")]
-            self.bytes.received.fetch_add(bytes as u64, Relaxed);
-        }
-    }
-
-    fn on_write(&mut self, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.sent.store(true, Relaxed);
-            #[cfg(feature = "metrics")]
-            self.bytes.sent.fetch_add(bytes.len() as u64, Relaxed);
-        }
     }
 }
 

@@ -123,8 +123,7 @@ async fn one_member_alone_is_asked_over_one_that_does_not_have_the_channel_open(
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_who_was_asked_over_one_that_dies_it_is_told_by_name_that_it_may_not_have_been_reached()
-{
+async fn members_asked_over_one_that_dies_are_named_as_perhaps_not_reached() {
     let mut mesh = chain().await;
     let rooms: Vec<_> = mesh.nodes().map(open).collect();
     let (asked, mut is_asked) = mpsc::channel(2);

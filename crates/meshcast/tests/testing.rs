@@ -143,7 +143,7 @@ async fn who_is_cut_off_for_longer_than_anything_is_kept_is_told_what_it_missed(
 
 /// Numbers known to be missing are in `Health::behind_by`, until they come or are given up.
 #[tokio::test(start_paused = true)]
-async fn by_how_much_a_node_is_behind_is_told_while_it_is() {
+async fn a_node_tells_by_how_much_it_is_behind() {
     let limits = Limits {
         history_age: SECOND * 60,
         ..Limits::default()
@@ -366,7 +366,7 @@ async fn all_members_are_known_by_a_channel_that_all_have_open_and_one_watches()
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_whoever_does_not_say_in_time_whether_it_has_the_channel_open_that_is_told() {
+async fn a_member_that_does_not_say_in_time_whether_it_has_the_channel_open_is_named() {
     let mesh = Mesh::new(2).await;
     // Nothing passes, and neither side knows it yet.
     mesh.partition(&[0], &[1]);

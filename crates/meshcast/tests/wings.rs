@@ -23,13 +23,11 @@ const LAYERS: [&[&str]; 13] = [
         "handover",
         "ids",
         "membership",
-        "per_peer",
         "reason",
         "serde_form",
         "thread",
         "throttle",
         "units",
-        "watched",
     ],
     &[
         "dialer", "limits", "netem", "seed", "session", "traffic", "verifier",

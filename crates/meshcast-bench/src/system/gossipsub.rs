@@ -147,7 +147,8 @@ fn behaviour<const SIGNED: bool>(key: &Keypair, size: usize) -> Result<Behaviour
     Behaviour::new(authenticity, config.build()?).map_err(|error| anyhow!("gossipsub: {error}"))
 }
 
-/// How long the swarm runs on when all queues are full. Trying again at once was 10 % slower.
+/// The time for which the swarm runs on when all queues are full. Trying again at once was 10 %
+/// slower.
 const BACK_OFF: Duration = Duration::from_millis(1);
 
 /// After so many messages the publisher takes in what its swarm reports.

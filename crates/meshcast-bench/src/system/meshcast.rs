@@ -210,7 +210,7 @@ fn read<const TUNED: bool, T: meshcast::Payload>(
     None
 }
 
-/// What a node of these messages may use: the defaults, unless it is tuned or a message would not
+/// The limits of a node for these messages: the defaults, unless it is tuned or a message would not
 /// fit.
 fn limits(payload: Payload, tuned: bool) -> Limits {
     let mut limits = Limits::default();
@@ -253,6 +253,5 @@ fn count<T>(
 /// What is published on further channels, in bytes.
 const SMALL: usize = 64;
 
-/// What a tuned node keeps for others: a quarter of the default, so that peak memory shows the
-/// rest.
+/// The history of a tuned node: a quarter of the default, so that peak memory shows the rest.
 const TUNED_HISTORY_BYTES: usize = 16 * 1024 * 1024;

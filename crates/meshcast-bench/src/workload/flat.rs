@@ -32,7 +32,7 @@ async fn run(setup: Setup, seconds: f64, rate: Figure) -> Result<Figures> {
     Ok(complete(figures, &measured))
 }
 
-/// How much came, and how long it was on the way.
+/// The rate at which messages came, and how long they were on the way.
 pub(super) fn rates(measured: &Measured, payload: Payload, rate: Figure) -> Figures {
     let mut figures = vec![(rate, measured.rate())];
     if let Payload::Bytes(size) = payload {

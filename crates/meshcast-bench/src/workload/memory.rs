@@ -1,4 +1,4 @@
-//! What a node holds while nothing happens.
+//! The memory of a node while nothing happens.
 
 use std::time::Duration;
 

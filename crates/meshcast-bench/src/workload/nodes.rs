@@ -1,4 +1,4 @@
-//! What a node costs as there are more of them.
+//! The cost of a node as there are more of them.
 
 use std::process::Stdio;
 

@@ -1,6 +1,6 @@
-//! Numbers on a command line, and what is wrong with those that are none.
+//! Numbers and times on a command line, and what is wrong with those that are none.
 
-use std::{fmt::Display, str::FromStr};
+use std::{fmt::Display, str::FromStr, time::Duration};
 
 /// A whole number that is not 0.
 pub(crate) fn at_least_one<T: FromStr + Display + PartialOrd + From<u8>>(
@@ -34,6 +34,30 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     number.ok_or_else(|| format!("{text:?} is no number of bytes"))
 }
 
+/// `5`, `1.5s`, `200ms`, `2m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let seconds = match unit {
+        "" | "s" => 1.0,
+        "ms" => 0.001,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("{unit:?} is no unit of time (use ms, s, m or h)")),
+    };
+    let number: f64 = text[..text.len() - unit.len()]
+        .parse()
+        .map_err(|_| "no number".to_owned())?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+}
+
+/// The same, of things that take some time.
+pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it must be longer than no time".to_owned()),
+        time => Ok(time),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +83,16 @@ mod tests {
         }
         for nonsense in ["", "KiB", "1kb", "1.5MiB", "99999999999GiB"] {
             assert!(bytes(nonsense).is_err(), "{nonsense}");
+        }
+    }
+    #[test]
+    fn times_have_units() {
+        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("200ms"), Ok(Duration::from_millis(200)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for nonsense in ["", "s", "-1", "1d", "1e400", "9999999999999999999999h"] {
+            assert!(duration(nonsense).is_err(), "{nonsense}");
         }
     }
 }

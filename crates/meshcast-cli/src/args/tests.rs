@@ -1,4 +1,5 @@
 use clap::{CommandFactory, error::ErrorKind};
+use meshcast::Region;
 
 use super::*;
 
@@ -110,17 +111,6 @@ fn the_empty_channel_and_negative_numbers_can_be_posted() {
     assert_eq!(post.value.as_deref(), Some("--json"));
 }
 
-#[test]
-fn times_have_units() {
-    assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
-    assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
-    assert_eq!(duration("200ms"), Ok(Duration::from_millis(200)));
-    assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-    for nonsense in ["", "s", "-1", "1d", "1e400", "9999999999999999999999h"] {
-        assert!(duration(nonsense).is_err(), "{nonsense}");
-    }
-}
-
 /// The help of the command and of each of its subcommands, as on a terminal of eighty columns.
 fn helps() -> Vec<String> {
     let mut command = Args::command().term_width(80);
@@ -152,7 +142,10 @@ fn help_begins_with_examples() {
 #[test]
 fn help_shows_no_escapes() {
     let all = Args::command();
-    for command in all.get_subcommands().flat_map(|it| it.get_subcommands().chain([it])) {
+    for command in all
+        .get_subcommands()
+        .flat_map(|it| it.get_subcommands().chain([it]))
+    {
         let help = command.clone().render_long_help().to_string();
         assert!(!help.contains(r#"\""#), "{help}");
     }
@@ -161,7 +154,9 @@ fn help_shows_no_escapes() {
 #[test]
 fn help_of_up_tells_of_the_page() {
     let helps = helps();
-    let up = helps.iter().find(|help| help.contains("Usage: meshcast up"));
+    let up = helps
+        .iter()
+        .find(|help| help.contains("Usage: meshcast up"));
     assert!(up.is_some_and(|help| help.contains("A page shows the nodes")));
 }
 

@@ -16,8 +16,7 @@ use self::{listeners::Listeners, poster::Poster, report::Report};
 use crate::{
     args::{
         TEMPLATE, Target,
-        numbers::{self, at_least_one},
-        some_time,
+        numbers::{self, at_least_one, some_time},
     },
     client::Client,
     cmd::completions::live,

@@ -1,16 +1,27 @@
 //! `meshcast channels`
 
+use clap::Args as ClapArgs;
 use meshcast::admin::schema::ChannelReport;
 
 use crate::{
-    args,
+    args::{TEMPLATE, Target},
     exit::{Exit, Failure},
     locate,
     output::Output,
     render::{self, Palette, Table},
 };
 
-pub(crate) async fn run(args: args::Channels, output: &Output) -> Result<Exit, Failure> {
+/// List the channels of a node
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast channels
+  meshcast channels --json | jq '.channels[].senders'")]
+pub(crate) struct Channels {
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+pub(crate) async fn run(args: Channels, output: &Output) -> Result<Exit, Failure> {
     let client = locate::pick(&args.target, output).await?;
     let mut report: ChannelReport = client.get("/v1/channels").await?;
     report.channels.sort_by(|a, b| a.name.cmp(&b.name));

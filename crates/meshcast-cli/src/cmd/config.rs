@@ -6,19 +6,37 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::Subcommand;
 use meshcast::config::{Config, EnvError, InvalidValue};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 
 use crate::{
-    args,
+    args::TEMPLATE,
     exit::{Exit, Failure},
     output::Output,
     render::{self, Palette, Table, UNKNOWN},
 };
 
-pub(crate) fn run(command: args::Config, output: &Output) -> Result<Exit, Failure> {
-    let args::Config::Check { file } = command;
+/// Look at the settings of a node
+#[derive(Debug, Subcommand)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast config check
+  meshcast config check mesh.toml --json")]
+pub(crate) enum ConfigCommand {
+    /// Show each setting and where it comes from, and whether a node could start with them
+    ///
+    /// A setting is a line of a TOML file (`seeds = ["a.example:4001"]`, limits in a table
+    /// `[limits]`) or a variable of the environment (MESHCAST_SEEDS), which comes first. Settings
+    /// of a command or a program come before both.
+    Check {
+        /// The file; without one only the environment is looked at
+        file: Option<PathBuf>,
+    },
+}
+
+pub(crate) fn run(command: ConfigCommand, output: &Output) -> Result<Exit, Failure> {
+    let ConfigCommand::Check { file } = command;
     let written = file.as_deref().map(read::<Json>).transpose()?;
     let config = settings(file.as_deref())?;
     // Of one that is no Unicode as well: it may be meant.

@@ -1,9 +1,14 @@
 //! `meshcast fault`
 
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand};
+use clap_complete::ArgValueCompleter;
 use hyper::body::Bytes;
 
 use crate::{
-    args::{self, FaultCommand},
+    args::TEMPLATE,
+    cmd::completions::live,
     exit::{Exit, Failure},
     faults::{Cut, NodeStatus, PATH, Request, State, Status},
     locate,
@@ -11,7 +16,77 @@ use crate::{
     render::{Palette, Table, UNKNOWN, short, text},
 };
 
-pub(crate) async fn run(args: args::Fault, output: &Output) -> Result<Exit, Failure> {
+/// Break what `meshcast up` runs, and mend it
+///
+/// Links are cut silently: connections stay up, nothing passes. A place is a node or a region, by
+/// name.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast fault partition fra iad,nrt
+  meshcast fault heal
+  meshcast fault kill iad-1
+  meshcast fault restart iad-1")]
+pub(crate) struct Fault {
+    #[command(subcommand)]
+    pub(crate) fault: FaultCommand,
+    /// The running `up`, by its socket, if there are several
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FaultCommand {
+    /// Cut all links between groups, both ways; a single group is cut off from all others
+    ///
+    /// A node in no group still reaches all of them, and hands on messages from one to the other.
+    Partition {
+        /// Places, separated by commas: fra or fra,iad-1
+        #[arg(required = true, value_name = "GROUP", add = ArgValueCompleter::new(live::places))]
+        groups: Vec<String>,
+    },
+    /// Cut the way from one place to another, and leave the way back
+    OneWay {
+        /// Where nothing gets away from
+        #[arg(add = ArgValueCompleter::new(live::places))]
+        from: String,
+        /// Where it does not get to
+        #[arg(add = ArgValueCompleter::new(live::places))]
+        to: String,
+    },
+    /// Mend all links; nodes that are paused or killed stay so
+    Heal,
+    /// Kill a node: what it has not sent is lost
+    Kill {
+        /// Its name
+        #[arg(add = ArgValueCompleter::new(live::broken))]
+        node: String,
+        /// As if its machine were gone: nobody is told
+        #[arg(long)]
+        silent: bool,
+    },
+    /// Start a killed node again; one that runs is stopped first
+    Restart {
+        /// Its name
+        #[arg(add = ArgValueCompleter::new(live::broken))]
+        node: String,
+    },
+    /// Cut all links of a node: nothing gets to it or from it, while it goes on by itself
+    Pause {
+        /// Its name
+        #[arg(add = ArgValueCompleter::new(live::broken))]
+        node: String,
+    },
+    /// Restore the links of a paused node
+    Resume {
+        /// Its name
+        #[arg(add = ArgValueCompleter::new(live::broken))]
+        node: String,
+    },
+    /// Show how the nodes are and what is cut
+    Status,
+}
+
+pub(crate) async fn run(args: Fault, output: &Output) -> Result<Exit, Failure> {
     let request = request(args.fault);
     let up = locate::up(args.socket.as_ref()).await?;
     let status: Status = match &request {

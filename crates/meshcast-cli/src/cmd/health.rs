@@ -2,18 +2,33 @@
 
 use std::time::SystemTime;
 
+use clap::Args as ClapArgs;
 use meshcast::admin::schema::HealthReport;
 
 use super::peers::seeds;
 use crate::{
-    args,
+    args::{TEMPLATE, Target},
     exit::{Exit, Failure},
     locate,
     output::Output,
     render::{self, Palette, Table},
 };
 
-pub(crate) async fn run(args: args::Health, output: &Output) -> Result<Exit, Failure> {
+/// Tell whether a node is well
+///
+/// Status 0 if it answers and is ready, 1 if not: for a probe. It shows how many members are
+/// connected, since when none is, how many messages are known to be missing, and the state of each
+/// seed. Being alone is no fault.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast health
+  meshcast health --node nrt-1 --json")]
+pub(crate) struct Health {
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+pub(crate) async fn run(args: Health, output: &Output) -> Result<Exit, Failure> {
     let client = locate::pick(&args.target, output).await?;
     let report: HealthReport = client.get("/v1/health").await?;
     output.result(&report, || {

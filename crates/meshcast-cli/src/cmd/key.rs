@@ -1,17 +1,28 @@
 //! `meshcast key`
 
+use clap::Subcommand;
 use meshcast::MeshKey;
 use serde::Serialize;
 
 use crate::{
-    args,
+    args::TEMPLATE,
     exit::{Exit, Failure},
     output::Output,
 };
 
-pub(crate) fn run(command: args::Key, output: &Output) -> Result<Exit, Failure> {
+/// Make the secret that members of a mesh share
+#[derive(Debug, Subcommand)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  (umask 077; meshcast key new > mesh.key)
+  export MESHCAST_KEY=$(meshcast key new)")]
+pub(crate) enum Key {
+    /// Make a new one: whoever has it is a member
+    New,
+}
+
+pub(crate) fn run(command: Key, output: &Output) -> Result<Exit, Failure> {
     match command {
-        args::Key::New => {
+        Key::New => {
             let key = Report {
                 schema: "key/v1",
                 key: generate()?.to_secret_text(),

@@ -3,21 +3,25 @@
 use std::{
     collections::{HashMap, HashSet},
     mem::{self, Discriminant},
+    path::PathBuf,
     pin::pin,
     time::{Duration, Instant},
 };
 
+use clap::Args as ClapArgs;
 use futures::StreamExt;
 use meshcast::{
     BroadcastChannel, ChannelName, Direction, ListenError, Multiaddr, Node, NodeBuilder, NodeEvent,
-    SeedInfo, Shutdown, SpawnError, Value,
+    NodeName, Region, SeedInfo, Shutdown, SpawnError, Value,
     admin::{AdminSocket, schema},
+    config::Address,
+    metrics::MetricsAddress,
 };
 use serde_json::{Value as Json, json};
 use tokio::time::timeout;
 
 use crate::{
-    args,
+    args::TEMPLATE,
     cmd::config,
     descriptors::{self, Need},
     exit::{Exit, Failure},
@@ -28,7 +32,58 @@ use crate::{
     signals::Signals,
 };
 
-pub(crate) async fn run(args: args::Node, output: &Output) -> Result<Exit, Failure> {
+/// Run one node until Ctrl-C
+///
+/// It keeps the history of the channels it has open for others, and has an admin socket for the
+/// other commands. Its events are printed on stderr, with --json on stdout; it goes on when nobody
+/// reads that any more. Ctrl-C, SIGTERM and a closed terminal (not under nohup) have it hand over
+/// what it has and leave; Ctrl-C again ends it at once.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast node --name fra-1 --region fra --channel earth
+  meshcast node --local --channel earth
+  meshcast node --listen 0.0.0.0:4001 --seed a.example:4001")]
+pub(crate) struct NodeArgs {
+    /// What people call it
+    #[arg(long)]
+    pub(crate) name: Option<NodeName>,
+    /// Where it runs
+    #[arg(long)]
+    pub(crate) region: Option<Region>,
+    /// Address to listen on, as host:port or /ip4/…/tcp/…; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Vec<Address>,
+    /// Address for other machines, if it is not a listen address (NAT, containers): IP:port; may be
+    /// repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) advertise: Vec<Address>,
+    /// A member to connect to first; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) seed: Vec<Address>,
+    /// Find your other nodes on this machine that have this set; it takes no key and no address
+    #[arg(long)]
+    pub(crate) local: bool,
+    /// A file with settings, as `meshcast config check` shows them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A file with the key; MESHCAST_KEY is not read then
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// A channel to have open; may be repeated
+    #[arg(long, value_name = "CHANNEL")]
+    pub(crate) channel: Vec<ChannelName>,
+    /// Serve metrics for Prometheus here: a port of loopback, or IP:port
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<MetricsAddress>,
+    /// Where its admin socket is, instead of the usual place
+    #[arg(long, value_name = "PATH", conflicts_with = "no_admin")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Have no admin socket
+    #[arg(long)]
+    pub(crate) no_admin: bool,
+}
+
+pub(crate) async fn run(args: NodeArgs, output: &Output) -> Result<Exit, Failure> {
     descriptors::make_room(Need::of_one_node())?;
     let mut signals = Signals::new()?;
     let node = tokio::select! {
@@ -59,7 +114,7 @@ async fn shutdown(node: &Node, output: &Output) -> Shutdown {
     }
 }
 
-async fn start(args: &args::Node) -> Result<Node, Failure> {
+async fn start(args: &NodeArgs) -> Result<Node, Failure> {
     let mut settings = config::settings(args.config.as_deref())?;
     // The command line takes the place of the others.
     if !args.seed.is_empty() {

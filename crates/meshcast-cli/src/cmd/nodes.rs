@@ -5,20 +5,32 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use clap::Args as ClapArgs;
 use futures::future::join_all;
 use meshcast::admin::schema::{self, NodeReport};
 use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::{
-    args,
+    args::TEMPLATE,
     exit::{Exit, Failure},
     locate,
     output::Output,
     render::{self, Palette, Table, UNKNOWN},
 };
 
-pub(crate) async fn run(args: args::Nodes, output: &Output) -> Result<Exit, Failure> {
+/// List the nodes of this machine
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast nodes
+  meshcast nodes --json")]
+pub(crate) struct Nodes {
+    /// Show ids and addresses in full
+    #[arg(long)]
+    pub(crate) full: bool,
+}
+
+pub(crate) async fn run(args: Nodes, output: &Output) -> Result<Exit, Failure> {
     let clients = locate::live().await?;
     let asked = clients
         .iter()

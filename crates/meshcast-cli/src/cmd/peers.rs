@@ -7,7 +7,7 @@ use meshcast::admin::schema::{Account, Direction, PeerReport, Seed};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use crate::{
-    args::{TEMPLATE, Target, duration},
+    args::{TEMPLATE, Target, numbers::duration},
     client::Client,
     exit::{Exit, Failure},
     locate,

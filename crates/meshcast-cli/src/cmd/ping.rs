@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use clap::Args as ClapArgs;
+use clap_complete::ArgValueCompleter;
 use futures::future::try_join_all;
 use hyper::body::Bytes;
 use meshcast::admin::schema::{self, PeerReport, code};
@@ -9,15 +11,42 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::{
-    args,
+    args::{TEMPLATE, Target, numbers::at_least_one},
     client::Client,
+    cmd::completions::live,
     exit::{Exit, Failure},
     locate,
     output::Output,
     render::{self, Palette, Table},
 };
 
-pub(crate) async fn run(args: args::Ping, output: &Output) -> Result<Exit, Failure> {
+/// Measure the way to peers and back
+///
+/// Through the peer's own loop: it answers only if it works. Status 6 if some peers are silent, 4
+/// if all are.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast ping iad-1
+  meshcast ping --all --count 10")]
+pub(crate) struct Ping {
+    /// The peer, by name or by id
+    #[arg(
+        required_unless_present = "all",
+        conflicts_with = "all",
+        add = ArgValueCompleter::new(live::nodes)
+    )]
+    pub(crate) peer: Option<String>,
+    /// All peers
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// How many times each
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one::<u16>)]
+    pub(crate) count: u16,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+pub(crate) async fn run(args: Ping, output: &Output) -> Result<Exit, Failure> {
     let client = locate::pick_to_ask_about(args.peer.as_deref(), &args.target, output).await?;
     let report: PeerReport = client.get("/v1/peers").await?;
     let peers = chosen(report.peers, args.peer.as_deref(), &client)?;

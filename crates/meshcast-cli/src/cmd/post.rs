@@ -16,7 +16,7 @@ use meshcast::{
 };
 
 use crate::{
-    args::{TEMPLATE, Target, duration},
+    args::{TEMPLATE, Target, numbers::duration},
     client::{Client, channel_query},
     cmd::completions::live,
     exit::{Exit, Failure},

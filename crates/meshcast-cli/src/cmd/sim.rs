@@ -3,10 +3,11 @@
 use std::{
     fs::File,
     io::{BufWriter, Read},
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
+use clap::{Args as ClapArgs, Subcommand};
 use meshcast_sim::{
     Analysis, Ran, Report, SHIPPED, Scenario, Shipped, Summary, each_seed, run_logged, run_watched,
     write_log,
@@ -14,13 +15,65 @@ use meshcast_sim::{
 use serde::Serialize;
 
 use crate::{
-    args,
+    args::{TEMPLATE, numbers::at_least_one},
     exit::{Exit, Failure},
     output::Output,
     program,
     render::{Palette, Table, text},
     report,
 };
+
+/// Run meshes in virtual time and judge what they did
+///
+/// Minutes of a fleet with faults go by in seconds, and the same scenario and seed give the same
+/// run again.
+#[derive(Debug, Subcommand)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast sim list
+  meshcast sim run all-faults --seeds 20
+  meshcast sim run mine.toml --seed 17 --log log.jsonl")]
+pub(crate) enum Sim {
+    List(SimList),
+    Run(SimRun),
+}
+
+/// List the scenarios that come with the command
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast sim list
+  meshcast sim list --json | jq -r '.scenarios[].name'")]
+pub(crate) struct SimList {}
+
+/// Run a scenario
+///
+/// Status 1 if a run breaks a guarantee or does not come out as the scenario expects; what repeats
+/// such a run is then printed.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast sim run partition-60
+  meshcast sim run partition-60 --report report.html
+  meshcast sim run mine.toml --seeds 200 --json | jq .p99_ms
+  meshcast sim run all-faults --seed 17 --watch fra0.1")]
+pub(crate) struct SimRun {
+    /// A scenario of `meshcast sim list`, or a file with one
+    pub(crate) scenario: String,
+    /// The seed, or the first of several
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Number of seeds, one after the other; two runs go at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one::<u64>)]
+    pub(crate) seeds: u64,
+    /// File for what was posted, delivered and missed, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// Where to write what the run was like: a page to look at (.html), or JSON (.json)
+    #[arg(long, value_name = "FILE", conflicts_with = "watch")]
+    pub(crate) report: Option<PathBuf>,
+    /// Print all that the engine of one process is told and says; fra0.1 is the first process of the
+    /// node fra0
+    #[arg(long, value_name = "PROCESS", conflicts_with = "log")]
+    pub(crate) watch: Option<String>,
+}
 
 /// The rest of a run when it is over: little, since it may have to wait until it is printed.
 struct Done {
@@ -42,10 +95,10 @@ impl From<&Report> for Done {
     }
 }
 
-pub(crate) fn run(command: args::Sim, output: &Output) -> Result<Exit, Failure> {
+pub(crate) fn run(command: Sim, output: &Output) -> Result<Exit, Failure> {
     match command {
-        args::Sim::List(args::SimList {}) => list(output),
-        args::Sim::Run(args) => {
+        Sim::List(SimList {}) => list(output),
+        Sim::Run(args) => {
             refuse_several(&args)?;
             let scenario = find(&args.scenario)?;
             match &args.watch {
@@ -58,7 +111,7 @@ pub(crate) fn run(command: args::Sim, output: &Output) -> Result<Exit, Failure> 
 }
 
 /// Some output of one run is impossible for several.
-fn refuse_several(args: &args::SimRun) -> Result<(), Failure> {
+fn refuse_several(args: &SimRun) -> Result<(), Failure> {
     let of_one = [
         ("--log", args.log.is_some()),
         ("--report", args.report.is_some()),
@@ -122,7 +175,7 @@ fn read(name: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn once(scenario: &Scenario, args: &args::SimRun, output: &Output) -> Result<Exit, Failure> {
+fn once(scenario: &Scenario, args: &SimRun, output: &Output) -> Result<Exit, Failure> {
     // First, so that nobody waits for a run that cannot be written down.
     let log = args.log.as_deref().map(open_log).transpose()?;
     let page = args
@@ -177,7 +230,7 @@ fn watch(scenario: &Scenario, seed: u64, process: &str, output: &Output) -> Resu
     Ok(exit(report.is_clean()))
 }
 
-fn several(scenario: &Scenario, args: &args::SimRun, output: &Output) -> Result<Exit, Failure> {
+fn several(scenario: &Scenario, args: &SimRun, output: &Output) -> Result<Exit, Failure> {
     let mut failed = Vec::new();
     let timed = |seed| {
         let began = Instant::now();
@@ -298,8 +351,8 @@ mod tests {
             std::fs::write(&mine, "name = 'mine'\nnodes = 2\nduration = 1").expect("writable");
             let words = ["meshcast", "sim", "run", mine.to_str().expect("plain")];
             let words = words.iter().chain(options);
-            let parsed = <args::Args as clap::Parser>::try_parse_from(words).expect("fine");
-            let args::Command::Sim(sim) = parsed.command else {
+            let parsed = <crate::args::Args as clap::Parser>::try_parse_from(words).expect("fine");
+            let crate::args::Command::Sim(sim) = parsed.command else {
                 panic!("another command")
             };
             super::run(sim, &Output::new(false, crate::render::Colour::Never))

@@ -1,5 +1,6 @@
 //! `meshcast up`
 
+mod args;
 mod faults;
 mod fleet;
 mod plan;
@@ -16,14 +17,15 @@ use meshcast_sim::KNOWN_REGIONS;
 use serde::Serialize;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 
+pub(crate) use self::args::Up;
 use self::{
+    args::Page,
     fleet::Fleet,
     plan::{Plan, plan},
     playing::{Due, Playing},
 };
 use super::node::spawn_failure;
 use crate::{
-    args::{self, Page},
     client::Client,
     dashboard::{self, Kind, PageKey, Scene, Timeline},
     descriptors::{self, Need},
@@ -37,7 +39,7 @@ use crate::{
     signals::Signals,
 };
 
-pub(crate) async fn run(args: args::Up, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(args: Up, output: &Output) -> Result<Exit, Failure> {
     let mut playing = Playing::of(&args)?;
     if let Some(playing) = &playing {
         playing.tell_left_out(output);

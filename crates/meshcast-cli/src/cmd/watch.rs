@@ -1,20 +1,60 @@
 //! `meshcast watch`
 
-use std::{future::Future, io};
+use std::{future::Future, io, time::Duration};
 
-use meshcast::admin::schema::{Gap, Line, Message, Undecodable};
+use clap::Args as ClapArgs;
+use clap_complete::ArgValueCompleter;
+use meshcast::{
+    ChannelName,
+    admin::schema::{Gap, Line, Message, Undecodable},
+};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    args,
+    args::{
+        TEMPLATE, Target,
+        numbers::{at_least_one, duration},
+    },
     client::channel_query,
+    cmd::completions::live,
     exit::{Exit, Failure},
     locate,
     output::{Output, reader_gone},
     render::{self, Palette},
 };
 
-pub(crate) async fn run(args: args::Watch, output: &Output) -> Result<Exit, Failure> {
+/// Follow a channel
+///
+/// Prints what is posted from the moment it says that it listens, and with --last or --since first
+/// what was posted before and is still kept. A gap is printed where messages are missing.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast watch earth
+  meshcast watch earth --last 20
+  meshcast watch earth --since 30s --json | jq .data
+  meshcast watch earth --count 1 --timeout 5s")]
+pub(crate) struct Watch {
+    /// The channel
+    #[arg(add = ArgValueCompleter::new(live::channels))]
+    pub(crate) channel: ChannelName,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Begin with the last so many messages, by when they were posted (10,000 at most)
+    #[arg(long, value_name = "N", conflicts_with = "since", value_parser = at_least_one::<u64>)]
+    pub(crate) last: Option<u64>,
+    /// Begin with what was posted within this time, such as 30s, 5m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) since: Option<Duration>,
+    /// End after so many messages
+    #[arg(long, value_name = "N", value_parser = at_least_one::<u64>)]
+    pub(crate) count: Option<u64>,
+    /// End after this time, such as 5, 1.5s, 2m; with status 4 if fewer messages came than --count,
+    /// or none
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+pub(crate) async fn run(args: Watch, output: &Output) -> Result<Exit, Failure> {
     let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
     let channel = render::channel(args.channel.as_str());
     let mut heard = 0;
@@ -55,7 +95,7 @@ pub(crate) async fn run(args: args::Watch, output: &Output) -> Result<Exit, Fail
     }
 }
 
-fn too_few(heard: u64, args: &args::Watch) -> String {
+fn too_few(heard: u64, args: &Watch) -> String {
     let channel = render::channel(args.channel.as_str());
     let within = args
         .timeout
@@ -70,7 +110,7 @@ fn too_few(heard: u64, args: &args::Watch) -> String {
 }
 
 /// The part of the query that asks for what was posted before.
-fn past(args: &args::Watch) -> String {
+fn past(args: &Watch) -> String {
     let since = args
         .since
         .map(|since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
@@ -155,7 +195,7 @@ mod tests {
             #[derive(clap::Parser)]
             struct Line {
                 #[command(flatten)]
-                watch: args::Watch,
+                watch: Watch,
             }
             let words = ["watch", "typo", "--timeout", "1s"].into_iter();
             let words = words.chain(line.split_whitespace());

@@ -2,18 +2,48 @@
 
 use std::{io, time::SystemTime};
 
-use meshcast::admin::schema::{Channel, ChannelReport, PresenceLine, PresenceReport, Present};
+use clap::Args as ClapArgs;
+use clap_complete::ArgValueCompleter;
+use meshcast::{
+    ChannelName,
+    admin::schema::{Channel, ChannelReport, PresenceLine, PresenceReport, Present},
+};
 
 use crate::{
-    args,
+    args::{TEMPLATE, Target},
     client::channel_query,
+    cmd::completions::live,
     exit::{Exit, Failure},
     locate,
     output::{Output, reader_gone},
     render::{self, Palette, Table, UNKNOWN},
 };
 
-pub(crate) async fn run(args: args::Who, output: &Output) -> Result<Exit, Failure> {
+/// List who has a channel open
+///
+/// In the whole mesh, each with what it says of itself. With --watch it goes on: who joins, is
+/// silent, leaves and is lost. The node that is asked opens the channel for the question, so it is
+/// listed too.
+#[derive(Debug, ClapArgs)]
+#[command(help_template = TEMPLATE, before_help = "Examples:
+  meshcast who earth
+  meshcast who earth --watch
+  meshcast who earth --json | jq '.members[].name'")]
+pub(crate) struct Who {
+    /// The channel
+    #[arg(add = ArgValueCompleter::new(live::channels))]
+    pub(crate) channel: ChannelName,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Go on with what changes
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Show ids in full
+    #[arg(long)]
+    pub(crate) full: bool,
+}
+
+pub(crate) async fn run(args: Who, output: &Output) -> Result<Exit, Failure> {
     let client = locate::pick(&args.target, output).await?;
     let path = format!(
         "/v1/presence?{}&observer=1",

@@ -3,7 +3,7 @@
 //! | Request | Answer |
 //! |---|---|
 //! | `GET /`, `/page/…` | the page |
-//! | `GET /api/stream?channel=earth` | server-sent events: `state` the document, `patch` what changes in it, `timeline`, `tail` |
+//! | `GET /api/stream?channel=earth` | server-sent events: `state`, `patch`, `timeline`, `tail` |
 //! | `GET /api/member?name=fra-1` | a member, its links and channels |
 //! | `GET /api/link?a=fra&b=iad` | the links between two regions |
 //! | `GET /api/channel?name=earth` | a channel, at each node, and who is present on it |
@@ -11,8 +11,9 @@
 //! | `POST /api/messages` | posts `json` on `channel` at `node` |
 //! | `POST /api/faults` | cuts, heals, kills … as `meshcast fault` does |
 //!
-//! All paths below `/api` take the header `Authorization: Bearer KEY`. What is not done is answered
-//! by JSON, as by the admin socket.
+//! Of the events `state` is the document and `patch` what changes in it. All paths below `/api`
+//! take the header `Authorization: Bearer KEY`. What is not done is answered by JSON, as by the
+//! admin socket.
 
 mod following;
 mod opened;

@@ -475,7 +475,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_busy_meshcast_up_runs_is_as_it_was() {
+    async fn a_meshcast_up_that_is_busy_keeps_its_last_status() {
         let directory = tempfile::tempdir().expect("writable");
         let path = directory.path().join("fra-1.up");
         let _busy = tokio::net::UnixListener::bind(&path).expect("free");

@@ -1,6 +1,7 @@
 //! The state machine: what this node asks, and what it is asked.
 
 mod relaying;
+mod returning;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

@@ -1,5 +1,5 @@
-//! Members whose questions or replies came over others, so that their chains are not checked again
-//! and again.
+//! The members whose questions or replies came over others. Their chains were checked, and need not
+//! be checked again.
 
 use std::{collections::BTreeMap, sync::Arc};
 

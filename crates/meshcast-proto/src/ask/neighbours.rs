@@ -1,5 +1,5 @@
-//! The peers that there is a session with: which peers they have themselves, and how much they may
-//! have handed on.
+//! The peers with a session to this node: which peers they have themselves, and how much is handed
+//! on for them.
 
 use std::{
     collections::{BTreeMap, VecDeque},

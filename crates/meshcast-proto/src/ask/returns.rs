@@ -1,5 +1,5 @@
-//! Replies on their way back, until the peer that is next reads them: those that different peers
-//! brought go on in turns, so none takes the way of the others'.
+//! Replies on their way back, until the next peer reads them. Those that different peers brought
+//! take turns, so that none of these peers holds up the replies of the others.
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_back_may_be_taken_again() {
+    fn tokens_that_are_put_back_may_be_taken_again() {
         let rate = Rate::every(Duration::from_secs(10), 2);
         let mut bucket = TokenBucket::default();
         bucket.put_back(rate);

@@ -2,10 +2,10 @@
 //! work, and who causes little is served at once however much others cause.
 //!
 //! By S. J. Golestani, "A Self-Clocked Fair Queueing Scheme for Broadband Applications" (1994),
-//! with equal weights. Only afterwards is it known how much work a turn was, so it is ordered by
-//! what the last of the same one was. A token bucket cannot do this: it forgets what it has
-//! refilled, and who takes long turns has as many as who takes short ones. Here it only bounds how
-//! much one causes, and all together.
+//! with equal weights. The work of a turn is known only afterwards, so a turn is ordered by the
+//! work of the last turn of the same one. A token bucket cannot do this: it forgets what it has
+//! refilled, and gives long turns as often as short ones. Here buckets only bound how much work one
+//! causes, and all together.
 
 use std::collections::{BTreeMap, VecDeque};
 

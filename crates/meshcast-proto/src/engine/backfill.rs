@@ -1,8 +1,13 @@
 //! Backfill: earlier messages for readers of this process that came late to a channel, from the
 //! history and from peers. Readers that did not keep up are served from the history alone.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod resume;
+mod waiting;
 
+use std::{sync::Arc, time::Duration};
+
+pub(super) use self::waiting::Backfills;
+use self::waiting::{Backfill, CATCH_UP, Depth, Reach, Waiter};
 use super::{
     Engine, Output, Positions, Since,
     backfilled::{Backfilled, Backlog},
@@ -402,129 +407,10 @@ impl Engine {
     }
 }
 
-/// Requests to peers on behalf of readers that started late.
-#[derive(Debug, Default)]
-pub(super) struct Backfills {
-    of: BTreeMap<ChannelName, Backfill>,
-    /// How many readers were taken in so far.
-    begun: u64,
-    /// More peers may connect in a moment.
-    expecting: bool,
-}
-
-/// The backfill of a channel: what late readers want from below what is kept.
-#[derive(Debug, Default)]
-struct Backfill {
-    /// All that any of them wants.
-    reach: Reach,
-    waiters: Vec<Waiter>,
-    /// The senders of whom there may be more.
-    logs: BTreeMap<Sender, Depth>,
-    /// There may be more of any log: a peer told something new, or a reader wants more.
-    news: bool,
-}
-
-/// A reader that waits.
-#[derive(Debug)]
-struct Waiter {
-    id: u64,
-    came: Time,
-    /// Until when only a connected sender decides where its log begins.
-    waits_for_word: Option<Time>,
-    reach: Reach,
-    /// The position at which live delivery of each sender continued when the reader came.
-    before: BTreeMap<Sender, Seq>,
-    /// Numbers known by then to have been posted, and not given out: up to these numbers messages
-    /// are delivered before the reader gets its backfill.
-    on_the_way: BTreeMap<Sender, Seq>,
-    /// What this process was charged with for it.
-    charged: usize,
-}
-
-/// The extent of what readers want to hear: whatever lies within any of these.
-#[derive(Debug, Clone, Default)]
-struct Reach {
-    /// What was posted since then.
-    from: Option<Time>,
-    /// So many numbers of each sender.
-    last: u64,
-    /// What follows on these.
-    after: Option<Arc<Positions>>,
-}
-
-/// How far back a log was fetched.
-#[derive(Debug, Default)]
-struct Depth {
-    /// Live delivery begins here; `None` until it is known where the log begins.
-    before: Option<Seq>,
-    /// The highest missing number at the last request.
-    reached: Option<Seq>,
-}
-
-impl Backfills {
-    /// When to continue, if nothing happens before.
-    pub(super) fn due(&self) -> Option<Time> {
-        self.of.values().filter_map(Backfill::due).min()
-    }
-}
-
-impl Backfill {
-    fn due(&self) -> Option<Time> {
-        self.waiters.iter().map(Waiter::due).min()
-    }
-}
-
-impl Waiter {
-    /// What this process is to be charged with for it.
-    fn cost(&self) -> usize {
-        let named = self.reach.after.as_ref().map_or(0, |after| after.len());
-        WAITER_BYTES + (self.before.len() + self.on_the_way.len() + named) * BEFORE_BYTES
-    }
-
-    fn due(&self) -> Time {
-        let due = self.waits_for_word.unwrap_or_else(|| self.until());
-        match self.on_the_way.is_empty() {
-            true => due,
-            false => due.min(self.came + CATCH_UP),
-        }
-    }
-
-    fn until(&self) -> Time {
-        self.came + LOOK_BACK
-    }
-}
-
-impl Reach {
-    /// Lets it reach as far as another one does.
-    fn extend(&mut self, other: &Self) {
-        self.from = self.from.into_iter().chain(other.from).min();
-        self.last = self.last.max(other.last);
-        match (&mut self.after, &other.after) {
-            (Some(after), Some(others)) if !Arc::ptr_eq(after, others) => {
-                Arc::make_mut(after).lower_to(others);
-            }
-            (after @ None, others) => after.clone_from(others),
-            _ => {}
-        }
-    }
-}
-
-mod resume;
-
-/// The memory of a waiter, and of each sender that it heard of by then or names. They wait for 5 s
-/// at most, but a process may open a channel as often as it likes.
-const WAITER_BYTES: usize = 128;
-const BEFORE_BYTES: usize = 64;
-
 /// For how long peers are asked for what was before: a reader waits for it, and whoever came
 /// before it with what came after. As long as it takes to fetch a whole history, and one peer
 /// that does not answer.
 pub(super) const LOOK_BACK: Duration = Duration::from_secs(5);
-
-/// For how long a late reader waits for what is known to have been posted and is still on its way:
-/// it is given as one list with what was before. Several times what a repair takes; what takes
-/// longer the reader hears live, in its place.
-const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// For how long a sender is waited for that is connected and says nothing, with what others say of
 /// where it begins. Far above what an answer takes, and there is time left to fetch what they keep.

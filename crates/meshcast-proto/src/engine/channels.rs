@@ -1,9 +1,9 @@
 //! The channel names this node has used, open and closed.
 //!
-//! A number is never used twice, so of a name that was posted on the counter stays. The rest goes
-//! once the history keeps nothing of the channel; until then peers may open the channel and ask for
-//! it. So many counters are remembered; of further ones those that ended first are forgotten, and
-//! whatever is posted from then on on a name that is not known has numbers above all of theirs.
+//! A number is never used twice. So the counter of a name that was posted on outlives the channel.
+//! Everything else goes once the history keeps nothing of the channel: until then peers may open it
+//! and ask for that. The number of counters is bounded. Beyond it the counters of the channels that
+//! were closed first are forgotten, and an unknown name then begins above all forgotten numbers.
 
 use std::{
     collections::{BTreeMap, VecDeque},

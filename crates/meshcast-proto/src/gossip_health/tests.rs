@@ -12,7 +12,7 @@ fn at(millis: u64) -> Time {
     Time::from_start(Duration::from_millis(millis))
 }
 
-/// A watchdog with one peer, up since the start.
+/// Judges one peer, which is up since the start.
 fn with_one() -> MuteDetector {
     let mut detector = MuteDetector::default();
     detector.handle_up(peer(1), at(0));
@@ -103,7 +103,7 @@ fn who_is_behind_fetches_and_the_link_is_not_blamed() {
 }
 
 #[test]
-fn what_comes_all_at_once_after_a_pause_is_one_sign() {
+fn frames_that_come_all_at_once_after_a_pause_are_one_sign() {
     let mut detector = with_one();
     detector.handle_sign(peer(1), Sign::Fetched(FRESHLY), at(0));
     for millis in 0..100 {

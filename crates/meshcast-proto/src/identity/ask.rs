@@ -1,5 +1,5 @@
-//! Questions and replies that travel over members are signed by the keys of the processes that
-//! they are of.
+//! Questions and replies that travel over members: each is signed with the key of the process that
+//! made it.
 
 use bytes::Bytes;
 

@@ -1,5 +1,6 @@
-//! The order in which logs make way for others: those that are only reported, then those not heard
-//! of for long, and then those heard of least recently of whoever brought most; and of each member.
+//! The order in which logs make way for others: first those that are only reported, then those not
+//! heard of for long, then the least recently heard of the peer that brought most. A member that
+//! has its share makes way with a log of its own, by the same order.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,5 +1,5 @@
-//! The answer to a request: which frames of it are believed, and whether its peer may have meant
-//! well.
+//! The answer to a request: which of its frames are believed, and whether an honest peer could have
+//! sent it.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,10 +1,10 @@
-//! What of one log is wanted and not here: ranges of numbers, each with a reason, and whom to ask
-//! for which.
+//! The numbers of one log that are wanted and not here: a list of ranges, each with a reason, and
+//! whom to ask for them.
 //!
-//! There is one list, the most urgent first, and one step for all of it: whoever says that it has
-//! the lowest numbers of a range is asked; if nobody does, perhaps one that can fetch them. If it
-//! is slow, another that has the lowest number is asked for that one beside it, and so on. Only
-//! what giving up means differs.
+//! There is one list, the most urgent first, and one step for all of it. A peer that says it has
+//! the lowest numbers of a range is asked for them; if no peer does, one that may be able to fetch
+//! them. If it is slow, another that has the lowest number is asked for that one as well, and so
+//! on. Only what giving up means differs:
 //!
 //! * [`Gap`](Reason::Gap): readers want it, who get nothing above before. Given up when it is
 //!   [lost](loss); then they are told what is missing.

@@ -2,16 +2,17 @@
 //!
 //! A sender gives what it posts to each of its peers. A node that says it is one of them needs
 //! nobody else, so where all are linked with the sender nobody hands on anything. Anybody else
-//! names one peer as the next on its way to the sender, and gets the frames from that one. If
-//! neither is known yet of some, a few of them get a copy.
+//! names one peer as the next on its way to the sender, and gets the frames from that one. Of the
+//! peers of which neither is known yet, a few get a copy.
 //!
 //! So most frames come once, and a link that has gone silent is noticed by what others say: for
 //! each log a node is the [backup upstream](Replica::backup_for) of one peer, and tells it soon
 //! what there is. Nothing is sent twice for it.
 //!
-//! All of it is what peers say of themselves. A peer that lies gets too many copies, or none and
-//! has to fetch. If there is no room for what one says it gets a copy of what it is not known to
-//! have: it may look to this node, and would take it for one that hands on nothing.
+//! All this follows from what peers say of themselves. A peer that lies gets too many copies, or
+//! none and has to fetch. If there was no room to remember what a peer said, it gets a copy of each
+//! frame that it is not known to have: it may have named this node as the next on its way, and
+//! would find that this node hands on nothing.
 
 use crate::{
     flow_control::Progress,
@@ -104,10 +105,10 @@ impl Replica {
     }
 }
 
-/// The number of peers of which nothing is known that get a copy: the least that gossipsub keeps in
-/// its mesh. A peer that gets none is told within a quarter of a second what there is. For as long
-/// everybody is unknown when a sender begins, so without a bound each frame would come from
-/// everybody.
+/// The number of peers that said nothing of a log yet and get a copy: enough for a frame to go
+/// round if some of them do not hand it on. The others are told within a quarter of a second what
+/// there is. When a sender begins, all peers are such for that time, so without a bound each frame
+/// would come from everybody.
 const MAX_STRANGERS: usize = 4;
 
 /// The number of peers that get a copy since there was no room for what they said. Some of them get

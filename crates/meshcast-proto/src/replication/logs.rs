@@ -6,29 +6,23 @@
 //! member that has its share. Bytes that wait: the member that holds the most gives up what it
 //! needs last.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     bounds::{Budget, CLAIM_BYTES, Deadlines, Payer},
     conduct::Offence,
     identity::{CLOCK_SKEW, Member},
-    log::{
-        Arrival, Assembled, Insert, Log, LogLimits, Lru, MAX_TOMBSTONES, Owner, Quota, Tier,
-        Tombstones,
-    },
+    log::{Arrival, Insert, LogLimits, Lru, MAX_TOMBSTONES, Owner, Quota, Tier, Tombstones},
     replication::{
-        fetch::{Answer, Answered, FetchLimits},
-        jitter::Jitter,
-        origin::Posted,
-        peers::Peers,
-        replica::Replica,
+        fetch::FetchLimits, jitter::Jitter, origin::Posted, peers::Peers, replica::Replica,
     },
-    wire::{self, ChannelName, Frame, LogKey, Sender, Seq, SeqRange, Subject, Time},
+    wire::{ChannelName, Frame, LogKey, Sender, Seq, SeqRange, Subject, Time},
 };
 
+pub(crate) use self::{
+    answering::Answering,
+    effects::{Acked, Advances, Batch, Effects},
+};
 use self::{
     ask_queue::{AskQueue, Class, Turn},
     by_peer::{ByPeer, LogId},
@@ -122,64 +116,6 @@ pub(crate) struct ReceivedFrame {
     pub(crate) may_pass: bool,
 }
 
-/// What came out of logs.
-#[derive(Debug, Default)]
-pub(crate) struct Effects {
-    pub(crate) batches: Vec<Batch>,
-    /// Whom to ask for what.
-    pub(crate) wants: Vec<(Sender, wire::Want)>,
-    /// What peers are to be told of.
-    pub(crate) advances: Advances,
-    /// Posts of this node that peers now have.
-    pub(crate) acked: Vec<Acked>,
-    /// What peers did that no honest one does.
-    pub(crate) offences: BTreeSet<(Sender, Offence)>,
-    /// Peers that hand on too little, so that others are named in their place.
-    pub(crate) passed_over: Vec<Sender>,
-    /// Logs of which a frame came and that found no room, with who posts them.
-    pub(crate) without_room: Vec<(LogKey, Arc<Member>)>,
-}
-
-/// Logs of which there is something new to tell peers.
-#[derive(Debug, Default)]
-pub(crate) struct Advances {
-    /// Those that got further.
-    pub(crate) advanced: BTreeSet<LogKey>,
-    /// Those whose listeners got further, or are waited for no longer.
-    pub(crate) acks_changed: BTreeSet<LogKey>,
-    /// Those to whose sender there is another way.
-    pub(crate) route_changed: BTreeSet<LogKey>,
-}
-
-/// A peer has told that it has more of what was posted here: these numbers.
-#[derive(Debug)]
-pub(crate) struct Acked {
-    pub(crate) peer: Sender,
-    pub(crate) channel: ChannelName,
-    pub(crate) seqs: SeqRange,
-}
-
-/// What an answer says besides its frames.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Answering {
-    /// Who answers.
-    pub(crate) peer: Sender,
-    /// Which request it answers.
-    pub(crate) request: u64,
-    /// All that is kept up to here is in it.
-    pub(crate) upto: Seq,
-    /// There were frames that this node does not take for a reason of its own.
-    pub(crate) declined: bool,
-}
-
-/// What came out of a log at once, in order.
-#[derive(Debug)]
-pub(crate) struct Batch {
-    pub(crate) channel: ChannelName,
-    pub(crate) member: Arc<Member>,
-    pub(crate) assembled: Vec<Assembled>,
-}
-
 impl Logs {
     pub(crate) fn new(me: Sender, limits: LogsLimits, budget: Budget, seed: u64) -> Self {
         let replay = limits.fetch.retention.saturating_add(2 * CLOCK_SKEW);
@@ -226,99 +162,6 @@ impl Logs {
         self.advance(&key, now, out);
         self.shed(now, out);
         insert
-    }
-
-    /// Whether a peer was asked for frames of this log by that request, and has not answered.
-    pub(crate) fn awaits(&self, peer: Sender, key: &LogKey, request: u64) -> bool {
-        let replica = self.get(key);
-        replica.is_some_and(|replica| replica.fetch.awaits(peer, request))
-    }
-
-    /// Takes in what a peer [answered](Self::awaits) to a request: frames of this log, all
-    /// that it has up to `upto`. Returns those that brought something new, and when they were
-    /// posted.
-    pub(crate) fn answer(
-        &mut self,
-        key: &LogKey,
-        Answering {
-            peer,
-            request,
-            upto,
-            declined,
-        }: Answering,
-        frames: Vec<ReceivedFrame>,
-        now: Time,
-        out: &mut Effects,
-    ) -> Vec<(Frame, Time)> {
-        let mut fresh = Vec::new();
-        let entry = self.logs.get_mut(key);
-        let answered =
-            entry.and_then(|entry| entry.replica.fetch.handle_answer(peer, request, now));
-        let asked = match answered {
-            Some(Answered::Soon(asked) | Answered::InTime(asked)) => {
-                self.peers.answered(peer);
-                Some(asked)
-            }
-            Some(Answered::Late) => None,
-            None => return fresh,
-        };
-        let heard = self.peers.heard(peer);
-        let mut came: Option<SeqRange> = None;
-        for heard in frames {
-            // A frame that was not asked for is no answer, but as good as any other frame.
-            if let Some(seqs) = asked.and_then(|asked| heard.frame.seqs().overlap(asked)) {
-                came = Some(came.map_or(seqs, |came| came.hull(seqs)));
-            }
-            let (frame, posted) = (heard.frame.clone(), heard.posted.at);
-            match self.take_in(key, heard, now, out) {
-                Insert::Fresh => fresh.push((frame, posted)),
-                // Its member may have no more: nor does the rest find room.
-                Insert::NoRoom if !self.logs.contains_key(key) => break,
-                _ => {}
-            }
-        }
-        if came.is_some() && matches!(answered, Some(Answered::Soon(_))) {
-            self.peers.was_quick(peer, now);
-        }
-        if let Some(entry) = self.logs.get_mut(key) {
-            let Replica { log, fetch, .. } = &mut *entry.replica;
-            match asked {
-                Some(asked) => {
-                    // Others may have been faster.
-                    let helped = !fresh.is_empty()
-                        || log
-                            .reorder()
-                            .hole()
-                            .is_none_or(|hole| hole.first() > asked.first());
-                    let answer = Answer {
-                        asked,
-                        upto,
-                        came,
-                        helped,
-                        declined,
-                        heard,
-                    };
-                    if fetch.judge(peer, &answer, now) {
-                        out.offences.insert((peer, Offence::FalseClaim));
-                    }
-                }
-                None if !fresh.is_empty() => fetch.helped_late(peer),
-                None => {}
-            }
-            let replica = &mut entry.replica;
-            let posted = fresh.iter().map(|(_, posted)| *posted);
-            let upstream = replica.upstream;
-            if replica.fetched(key.1, peer, posted, now) {
-                out.passed_over.extend(upstream);
-                if replica.update_route(self.me, key, &self.peers, now) {
-                    out.advances.route_changed.insert(key.clone());
-                }
-            }
-        }
-        self.advance(key, now, out);
-        self.shed(now, out);
-        self.ask_on(now, out);
-        fresh
     }
 
     /// A peer asks for what is not kept here. `true` if it is fetched for it now. That it asks is
@@ -556,17 +399,6 @@ impl LogEntry {
     }
 }
 
-impl Batch {
-    fn of((channel, _): &LogKey, log: &Log, assembled: Vec<Assembled>) -> Option<Self> {
-        let member = log.member().cloned().filter(|_| !assembled.is_empty())?;
-        Some(Self {
-            channel: channel.clone(),
-            member,
-            assembled,
-        })
-    }
-}
-
 fn subject(member: &Member) -> Subject {
     member.credential().subject
 }
@@ -587,9 +419,11 @@ fn keys_of<T>(map: &BTreeMap<LogKey, T>, channel: &ChannelName) -> Vec<LogKey> {
 }
 
 mod advancing;
+mod answering;
 mod ask_queue;
 mod by_peer;
 mod changes;
+mod effects;
 mod holdings;
 mod listeners;
 mod ours;

@@ -8,14 +8,14 @@ use crate::{
 };
 
 use lateness::Lateness;
-use told::{AnswerHeard, Answers, OpenHere, State, Told};
+use openings::{AnswerHeard, Answers, OpenChannel, OpenChannels, State};
 
 /// Who is connected.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     peers: BTreeMap<Sender, PeerEntry>,
     /// The channels that are open here.
-    here: OpenHere,
+    here: OpenChannels,
     budget: Budget,
 }
 
@@ -90,7 +90,7 @@ impl Peers {
     pub(crate) fn new(budget: Budget) -> Self {
         Self {
             peers: BTreeMap::new(),
-            here: OpenHere::default(),
+            here: OpenChannels::default(),
             budget,
         }
     }
@@ -128,16 +128,16 @@ impl Peers {
     /// no room for it.
     pub(crate) fn note(&mut self, peer: Sender, channel: &ChannelName, is_remembered: bool) {
         let entry = self.peers.get_mut(&peer);
-        if let Some((entry, told)) = entry.zip(self.here.get(channel)) {
-            entry.answers.heard_mut(told).is_unknown = !is_remembered;
+        if let Some((entry, open)) = entry.zip(self.here.get(channel)) {
+            entry.answers.heard_mut(open).is_unknown = !is_remembered;
         }
     }
 
     /// Whether there was no room for what a peer said it has of a channel.
     pub(crate) fn is_unknown(&self, peer: Sender, channel: &ChannelName) -> bool {
-        let told = self.here.get(channel);
+        let open = self.here.get(channel);
         let peer = self.peers.get(&peer);
-        peer.is_some_and(|peer| peer.answers.heard(told).is_unknown)
+        peer.is_some_and(|peer| peer.answers.heard(open).is_unknown)
     }
 
     /// When a peer last gave a sign of life, by gossip or otherwise.
@@ -212,14 +212,14 @@ impl Peers {
     /// All peers are told that a channel is open here: what they said of that before counts no
     /// longer. Returns the id that their answers repeat.
     pub(crate) fn tell_all(&mut self, channel: &ChannelName, now: Time) -> u64 {
-        let told = self.here.open(channel, now);
+        let open = self.here.open(channel, now);
         for (peer, entry) in &mut self.peers {
-            entry.answers.await_answer(told);
-            if entry.answers.end_again(told) {
+            entry.answers.await_answer(open);
+            if entry.answers.end_again(open) {
                 self.budget.release(Payer::from(*peer), OPENED_AGAIN_BYTES);
             }
         }
-        told.opening()
+        open.opening()
     }
 
     /// A peer is told once more that a channel is open here, with so much added to the time since
@@ -232,13 +232,13 @@ impl Peers {
         added: Duration,
         now: Time,
     ) -> Option<u64> {
-        let (entry, told) = self.peers.get_mut(&peer).zip(self.here.get(channel))?;
-        let has_room = entry.answers.is_again(told)
+        let (entry, open) = self.peers.get_mut(&peer).zip(self.here.get(channel))?;
+        let has_room = entry.answers.is_again(open)
             || self
                 .budget
                 .try_charge(Payer::from(peer), OPENED_AGAIN_BYTES);
         let opening = has_room.then(|| self.here.new_opening(added, now))?;
-        entry.answers.tell_again(told, opening);
+        entry.answers.tell_again(open, opening);
         Some(opening.id)
     }
 
@@ -251,12 +251,12 @@ impl Peers {
         now: Time,
     ) -> Have {
         let entry = self.peers.get_mut(&peer);
-        let Some((entry, told)) = entry.zip(self.here.get(channel)) else {
+        let Some((entry, open)) = entry.zip(self.here.get(channel)) else {
             return Have::Outdated;
         };
-        let opening = entry.answers.opening(told);
+        let opening = entry.answers.opening(open);
         let answers = answer.filter(|answer| answer.opening == opening.id);
-        let heard = entry.answers.heard_mut(told);
+        let heard = entry.answers.heard_mut(open);
         let answer = match (heard.state, answers) {
             (State::Complete, _) => return Have::Counts,
             (State::Awaited, Some(answer)) => {
@@ -281,10 +281,10 @@ impl Peers {
 
     /// A peer has told all that it has of a channel that is open here.
     pub(crate) fn has_answered(&mut self, peer: Sender, channel: &ChannelName) {
-        let told = *self.here.ensure(channel);
+        let open = *self.here.ensure(channel);
         if let Some(entry) = self.peers.get_mut(&peer) {
-            entry.answers.heard_mut(told).state = State::Complete;
-            if entry.answers.end_again(told) {
+            entry.answers.heard_mut(open).state = State::Complete;
+            if entry.answers.end_again(open) {
                 self.budget.release(Payer::from(peer), OPENED_AGAIN_BYTES);
             }
         }
@@ -292,12 +292,12 @@ impl Peers {
 
     /// A channel was closed here: what was said of it counts no longer.
     pub(crate) fn untell(&mut self, channel: &ChannelName) {
-        let Some(told) = self.here.close(channel) else {
+        let Some(open) = self.here.close(channel) else {
             return;
         };
         for (peer, entry) in &mut self.peers {
-            *entry.answers.heard_mut(told) = AnswerHeard::default();
-            if entry.answers.end_again(told) {
+            *entry.answers.heard_mut(open) = AnswerHeard::default();
+            if entry.answers.end_again(open) {
                 self.budget.release(Payer::from(*peer), OPENED_AGAIN_BYTES);
             }
         }
@@ -330,9 +330,9 @@ impl Peers {
         &self,
         channel: &ChannelName,
     ) -> impl Iterator<Item = (Sender, Interest)> {
-        let told = self.here.get(channel);
+        let open = self.here.get(channel);
         let peers = self.peers.iter();
-        peers.map(move |(id, peer)| (*id, peer.interest(channel, told)))
+        peers.map(move |(id, peer)| (*id, peer.interest(channel, open)))
     }
 
     /// Whether all have told what they have of a channel.
@@ -349,12 +349,12 @@ impl Peers {
 
     /// Whether anybody has said nothing at all since it was told that a channel is open here.
     pub(crate) fn is_any_silent(&self, channel: &ChannelName) -> bool {
-        let Some(told) = self.here.get(channel) else {
+        let Some(open) = self.here.get(channel) else {
             return false;
         };
         self.peers.values().any(|peer| {
-            let is_awaited = peer.answers.heard(Some(told)).state == State::Awaited;
-            is_awaited && peer.heard <= peer.answers.opening(told).at
+            let is_awaited = peer.answers.heard(Some(open)).state == State::Awaited;
+            is_awaited && peer.heard <= peer.answers.opening(open).at
         })
     }
 
@@ -422,9 +422,9 @@ impl Peers {
     #[cfg(test)]
     pub(crate) fn unanswered(&self, peer: Sender, channel: &ChannelName) -> u64 {
         let entry = self.peers.get(&peer).zip(self.here.get(channel));
-        entry.map_or(0, |(peer, told)| {
-            match peer.answers.heard(Some(told)).state {
-                State::Awaited | State::Partly => peer.answers.opening(told).id,
+        entry.map_or(0, |(peer, open)| {
+            match peer.answers.heard(Some(open)).state {
+                State::Awaited | State::Partly => peer.answers.opening(open).id,
                 State::NotAsked | State::Complete => 0,
             }
         })
@@ -441,8 +441,8 @@ impl Peers {
 }
 
 impl PeerEntry {
-    fn interest(&self, channel: &ChannelName, told: Option<Told>) -> Interest {
-        let AnswerHeard { state, is_unknown } = self.answers.heard(told);
+    fn interest(&self, channel: &ChannelName, open: Option<OpenChannel>) -> Interest {
+        let AnswerHeard { state, is_unknown } = self.answers.heard(open);
         Interest {
             open: self.open.get(channel).copied(),
             has_told: state == State::Complete,
@@ -477,7 +477,7 @@ const MAX_CHANNELS: usize = 16_384;
 const TRAVEL: Duration = Duration::from_millis(200);
 
 mod lateness;
-mod told;
+mod openings;
 
 #[cfg(test)]
 mod tests;

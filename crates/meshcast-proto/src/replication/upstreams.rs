@@ -1,8 +1,9 @@
 //! Whether the peer that is to hand on the frames of a log does so. If most that is new has to be
 //! fetched from others, another that is as near to the sender is named in its place for a while.
 //!
-//! A peer tells itself how near it is, so one that says it is nearer than all others is kept.
-//! Nobody is named who is further away: two behind the same peer would name each other.
+//! Each peer says by itself how near it is. One that says it is nearer than all others stays the
+//! upstream, since no peer is named that is further away: two behind the same peer would name each
+//! other.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -221,7 +221,8 @@ pub enum Violation {
     },
     /// G5. Neither delivered nor told missing until the end.
     #[error(
-        "{t}: {object}, opened at {opened}, never got {missing} of {sender}, posted from {posted} on; {witness} got {proof} at {witnessed}"
+        "{t}: {object}, opened at {opened}, never got {missing} of {sender}, \
+             posted from {posted} on; {witness} got {proof} at {witnessed}"
     )]
     Missing {
         t: At,
@@ -236,7 +237,8 @@ pub enum Violation {
     },
     /// G5. Somebody still had it.
     #[error(
-        "{t}: {object} is told that {missed} of {sender} are missing, but {witness} has {lost}, posted at {posted}"
+        "{t}: {object} is told that {missed} of {sender} are missing, \
+             but {witness} has {lost}, posted at {posted}"
     )]
     NeedlessGap {
         t: At,

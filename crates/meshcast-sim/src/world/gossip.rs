@@ -128,8 +128,8 @@ impl World<'_> {
     /// to one that does not keep up nothing is sent.
     fn listening(&mut self, index: usize, channel: usize) -> Vec<(usize, usize, Sender)> {
         let links = self.hosts[index].links.iter().copied();
-        let grafted = links.filter(|(link, end)| self.is_grafted(*link, *end, channel));
-        let peers = grafted.filter_map(|(link, end)| {
+        let announced = links.filter(|(link, end)| self.is_announced(*link, *end, channel));
+        let peers = announced.filter_map(|(link, end)| {
             let other = self.links[link].ends[1 - end];
             Some((link, end, self.hosts[other].sender()?))
         });
@@ -168,19 +168,21 @@ impl World<'_> {
     }
 
     /// Whether gossip on this channel is sent from this end of the link to the other.
-    fn is_grafted(&self, link: usize, end: usize, channel: usize) -> bool {
+    fn is_announced(&self, link: usize, end: usize, channel: usize) -> bool {
         let (link, now) = (&self.links[link], self.now);
-        let grafted = |end: usize| {
+        let announced = |end: usize| {
             let process = self.hosts[link.ends[end]].process.as_ref();
             process.is_some_and(|process| {
                 process.is_open(channel)
                     && process
-                        .grafted
+                        .announced
                         .get(&channel)
                         .is_none_or(|from| *from <= now)
             })
         };
-        link.gossips_from(end).is_some_and(|from| from <= now) && grafted(end) && grafted(1 - end)
+        link.gossips_from(end).is_some_and(|from| from <= now)
+            && announced(end)
+            && announced(1 - end)
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) struct Process {
     /// The numbers left out of what is delivered to those, or owed to them.
     pub(super) seams: BTreeMap<(u64, Sender), Seam>,
     /// When gossip uses a channel that was opened.
-    pub(super) grafted: BTreeMap<usize, At>,
+    pub(super) announced: BTreeMap<usize, At>,
     /// Peers to which it gossips nothing since they do not keep up.
     pub(super) lazy_peers: BTreeSet<Sender>,
     /// Which gossip messages it has seen, by their place.
@@ -193,7 +193,7 @@ impl World<'_> {
             next_object: 1,
             late: BTreeMap::new(),
             seams: BTreeMap::new(),
-            grafted: BTreeMap::new(),
+            announced: BTreeMap::new(),
             lazy_peers: BTreeSet::new(),
             seen: Vec::new(),
         });
@@ -226,7 +226,7 @@ impl World<'_> {
         };
         if first {
             process
-                .grafted
+                .announced
                 .insert(channel, self.now + Duration::from_micros(warmup));
             let opened = opened.clone();
             self.watch_process(index, |_| format!("opens {opened:?} {since:?}"));

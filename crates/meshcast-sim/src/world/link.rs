@@ -36,7 +36,7 @@ struct Conn {
     /// When nothing came through any more.
     broken: Option<At>,
     /// When gossip begins to use it.
-    grafted: At,
+    announced: At,
 }
 
 /// What is under way in one direction, in order.
@@ -79,7 +79,7 @@ impl Link {
     /// From when on this end sends gossip, if it is connected.
     pub(super) fn gossips_from(&self, end: usize) -> Option<At> {
         let conn = self.conn.as_ref()?;
-        self.knows(end, conn.id).then_some(conn.grafted)
+        self.knows(end, conn.id).then_some(conn.announced)
     }
 
     /// Whether a copy that was sent on that connection arrives at this end.
@@ -356,12 +356,12 @@ impl World<'_> {
         let (first, second) = (self.one_way(link) * 2, self.one_way(link));
         let link_ = &mut self.links[link];
         link_.conns += 1;
-        let (id, grafted) = (link_.conns, self.now + Duration::from_micros(warmup));
+        let (id, announced) = (link_.conns, self.now + Duration::from_micros(warmup));
         link_.conn = Some(Conn {
             id,
             lanes: [Lane::default(), Lane::default()],
             broken: None,
-            grafted,
+            announced,
         });
         // One end knows first; the other does before anything can come from there.
         let end = self.rng.index(2);

@@ -94,7 +94,7 @@ fn integers_beyond_64_bits_become_bigints_with_all_their_digits() {
 }
 
 #[test]
-fn what_no_number_holds_is_refused_with_the_number() {
+fn a_number_that_is_too_large_is_refused_and_named() {
     let refused = |text: &str| Value::from_json_text(text).map_err(|error| error.to_string());
     assert_eq!(refused("[1e400]"), Err("number 1e400 is too large".into()));
     assert_eq!(refused("-1e400"), Err("number -1e400 is too large".into()));
@@ -146,7 +146,7 @@ fn json_nests_as_deep_as_a_value_may_and_takes_as_much_memory() {
 }
 
 #[test]
-fn of_a_key_that_repeats_the_last_value_counts_in_the_first_place() {
+fn a_repeated_key_keeps_its_first_place_and_its_last_value() {
     let value = Value::from_json_text(r#"{"a": 1, "b": 2, "a": 3, "c": 4}"#).expect("JSON");
     let expected = [("a", 3), ("b", 2), ("c", 4)].map(|(key, int)| (key, Value::from(int)));
     assert_eq!(value, Value::object(expected));

@@ -144,7 +144,8 @@ impl Listener {
             }
             Err(error) if !self.is_gone => {
                 self.is_gone = true;
-                tracing::warn!(path = %self.path.display(), %error, "the admin socket is gone, until it can be made again");
+                tracing::warn!(path = %self.path.display(), %error,
+                    "the admin socket is gone, until it can be made again");
             }
             Err(_) => {}
         }

@@ -81,7 +81,7 @@ async fn a_question_ends_as_soon_as_all_have_answered_and_says_who_did() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_whoever_gives_no_answer_the_reason_is_told() {
+async fn a_missing_answer_has_its_reason() {
     let (_a, b, at_a, at_b) = pair().await;
     let no_number = {
         let _answering = at_b.on_ask(async |_: FromMember<u32>| "a word".to_owned());

@@ -2,8 +2,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use libp2p::Multiaddr;
 
-use super::{NodeBuilder, REGION_VARIABLES};
-use crate::{Address, KeyFileError, Limits, ListenError, MeshKey, Node, SpawnError};
+use super::NodeBuilder;
+use crate::{
+    Address, KeyFileError, Limits, ListenError, MeshKey, Node, SpawnError, config::REGION_VARIABLES,
+};
 
 fn key() -> MeshKey {
     MeshKey::from_entropy([1; 48])

@@ -1,5 +1,5 @@
-//! The meeting point of the driver and of watchers: what this node says of itself on a channel, and
-//! who is present there.
+//! The meeting point of the driver and those who watch a channel: it holds what this node says of
+//! itself there, and who is present.
 
 use std::{
     collections::BTreeMap,

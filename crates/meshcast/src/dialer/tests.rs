@@ -576,7 +576,7 @@ fn how_a_seed_is_doing_is_told_once_when_it_changes_and_with_the_reason() {
 }
 
 #[test]
-fn of_a_name_the_best_address_speaks_and_nothing_is_told_before_all_were_tried() {
+fn a_dns_name_is_reported_by_its_best_address_once_all_were_tried() {
     let mut dialer = dialer([name()]);
     assert_eq!(look(&mut dialer, SEED), (SeedStatus::Resolving, None, 0));
     outputs(&mut dialer, Time::ZERO);

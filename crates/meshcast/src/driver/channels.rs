@@ -314,8 +314,8 @@ impl Driver {
 const SECTIONS_A_ROUND: usize = 16;
 const BYTES_A_ROUND: usize = 1024 * 1024;
 
-/// The number of channels opened or closed before the swarm is polled again: gossipsub tells of
-/// each in a message of its own, and keeps the room of the longest queue it ever had.
+/// The number of channels opened or closed before the swarm is polled again. Each makes the engine
+/// look for what peers said of the channel, and outputs that tell them of it.
 const OPENED_A_ROUND: usize = 64;
 
 /// For how long a channel that was closed stays subscribed, unless it was only looked at.

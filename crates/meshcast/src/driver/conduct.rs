@@ -13,7 +13,8 @@ impl Driver {
     /// A peer misbehaved so many times.
     pub(super) fn handle_offence(&mut self, peer: PeerId, offence: Offence, times: u64) {
         let Some(sender) = sender(&peer) else { return };
-        self.reports.counters.offences = self.reports.counters.offences.saturating_add(times);
+        self.reports.counters.peers.offences =
+            self.reports.counters.peers.offences.saturating_add(times);
         tracing::debug!(%peer, offence = offence.as_str(), times, "misbehaves");
         let now = self.clock.now();
         self.conduct.handle_offence(sender, offence, times, now);

@@ -168,7 +168,8 @@ impl Driver {
             if self.network.swarm.modify().disconnect_peer_id(peer).is_ok()
                 && let Some(suppressed) = self.reports.warnings.displaced.pass(self.clock.now())
             {
-                tracing::warn!(%peer, suppressed, "no room for more members: closed in favour of one that was connected longer");
+                tracing::warn!(%peer, suppressed,
+                    "no room for more members: closed in favour of one that was connected longer");
             }
         }
     }
@@ -236,7 +237,7 @@ impl Driver {
         if let Some(suppressed) = self.reports.warnings.unanswered.pass(self.clock.now()) {
             tracing::warn!(peer = %id, reason, suppressed, "closing connections that count as dead");
         }
-        self.reports.counters.unresponsive += 1;
+        self.reports.counters.peers.unresponsive += 1;
         for connection in peer.connections() {
             self.close(id, connection);
         }
@@ -250,7 +251,7 @@ impl Driver {
     }
 
     pub(super) fn refused(&mut self, address: Multiaddr, direction: Direction, why: GateError) {
-        self.reports.counters.refused += 1;
+        self.reports.counters.connections.refused += 1;
         self.reports
             .refusals
             .note(why, address.clone(), direction, wall_time());
@@ -258,9 +259,11 @@ impl Driver {
         if let Some(suppressed) = self.reports.warnings.refused.pass(self.clock.now()) {
             // Whoever dialled knows why it hung up, mostly since both dialled each other.
             if direction == Direction::Inbound && why.is_hung_up() {
-                tracing::info!(target: event::TARGET, %address, ?direction, reason, suppressed, "not admitted");
+                tracing::info!(target: event::TARGET, %address, ?direction, reason, suppressed,
+                    "not admitted");
             } else {
-                tracing::warn!(target: event::TARGET, %address, ?direction, reason, suppressed, "not admitted");
+                tracing::warn!(target: event::TARGET, %address, ?direction, reason, suppressed,
+                    "not admitted");
             }
         }
         self.emit(NodeEvent::Refused {

@@ -97,7 +97,8 @@ impl Driver {
                 if let Some(suppressed) = self.reports.warnings.stale.pass(now) {
                     tracing::warn!(target: event::TARGET, ?channel, %peer, %name, ?behind,
                         suppressed,
-                        "dropped a frame: posted too long ago by the clock of its sender, which is not connected; \
+                        "dropped a frame: posted too long ago by the clock of its sender, \
+                         which is not connected; \
                          its clock is behind, or somebody repeats it");
                 }
                 self.emit(NodeEvent::Stale {

@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_and_not_settled_is_missing() {
+    fn numbers_that_are_known_and_not_settled_are_missing() {
         let seq = |n| Seq::new(n).expect("not 0");
         assert_eq!(missing(seq(7), Some(seq(8))), 0);
         assert_eq!(missing(seq(7), Some(seq(5))), 3);

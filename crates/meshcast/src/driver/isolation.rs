@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn who_expects_nobody_is_not_said_to_be_alone() {
+    fn a_node_that_expects_nobody_is_not_reported_as_alone() {
         let mut isolation = Isolation::new(at(0));
         assert_eq!(isolation.news(false, at(3600)), None);
         assert_eq!(isolation.since, Some(at(0)));

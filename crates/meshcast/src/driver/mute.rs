@@ -31,7 +31,7 @@ impl Driver {
             tracing::warn!(target: event::TARGET, %peer, %name, suppressed,
                 "the gossip of a connected peer does not arrive: reconnecting");
         }
-        self.reports.counters.mute_links += 1;
+        self.reports.counters.peers.mute_links += 1;
         self.emit(NodeEvent::Mute { peer, name });
         self.peers.excuse(&peer, DisconnectReason::Mute);
         // An error means that it is gone already.

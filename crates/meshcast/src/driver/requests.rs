@@ -180,7 +180,7 @@ impl Driver {
                 items.push(match part {
                     Recalled::Values(delivery) => {
                         room = room.saturating_sub(delivery.len_bytes());
-                        self.reports.counters.recalled += delivery.seqs().len();
+                        self.reports.counters.objects.recalled += delivery.seqs().len();
                         Item::Values(delivery, None)
                     }
                     Recalled::Missing(seqs) => missed(seqs, reason),

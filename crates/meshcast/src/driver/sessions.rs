@@ -319,7 +319,7 @@ impl Driver {
                 if let Some(suppressed) = self.reports.warnings.unreadable.pass(self.clock.now()) {
                     tracing::warn!(%peer, %error, suppressed, "a member sends unreadable messages");
                 }
-                self.reports.counters.sync_invalid += 1;
+                self.reports.counters.traffic.sync_invalid += 1;
                 self.handle_offence(peer, Offence::Unreadable, 1);
                 SyncMessage::cost_unread(bytes.len())
             }
@@ -360,7 +360,7 @@ impl Driver {
                 self.with_engine(|engine, now| {
                     engine.handle_sync(sender, about_channels, now, wall, verify);
                 });
-                self.reports.counters.frames_invalid += invalid as u64;
+                self.reports.counters.traffic.frames_invalid += invalid as u64;
                 if !opened.is_empty() || !closed.is_empty() {
                     self.with_tracker(|tracker, _, _, now| {
                         tracker.handle_opened(sender, &opened, now);
@@ -390,7 +390,7 @@ impl Driver {
     pub(super) fn send_sync(&mut self, to: PeerId, message: &SyncMessage) {
         tracing::trace!(peer = %to, ?message, "tell");
         let message = Bytes::from(message.encode());
-        self.reports.counters.sync_bytes += message.len() as u64;
+        self.reports.counters.traffic.sync_bytes += message.len() as u64;
         self.send_or_keep(to, message);
     }
 
@@ -402,7 +402,7 @@ impl Driver {
         if let Some(suppressed) = self.reports.warnings.silent.pass(self.clock.now()) {
             tracing::warn!(%peer, suppressed, "closing connections to a peer that does not keep up");
         }
-        self.reports.counters.unresponsive += 1;
+        self.reports.counters.peers.unresponsive += 1;
         self.peers.excuse(&peer, DisconnectReason::Slow);
         // An error means that it is gone already.
         let _ = self.network.swarm.modify().disconnect_peer_id(peer);

@@ -6,7 +6,10 @@ use meshcast_proto::{Admission, ChannelName, Payer, SenderState, Share, Standing
 use super::Driver;
 use crate::{
     ids::{payer, peer_id, sender as peer_sender},
-    inspect::{AccountInfo, ChannelInfo, Counters, Direction, NodeInfo, PeerInfo, SenderInfo},
+    inspect::{
+        AccountInfo, ChannelInfo, ConnectionCounters, Counters, Direction, MemoryCounters,
+        NodeInfo, ObjectCounters, PeerInfo, SenderInfo, TrafficCounters,
+    },
 };
 
 impl Driver {
@@ -128,27 +131,39 @@ impl Driver {
         let told = stats.object_gaps();
         let gossip = self.network.swarm.behaviour().gossip.counters();
         let inbound = self.network.door.inbound();
+        let own = self.reports.counters;
         Counters {
-            inbound: inbound.all,
-            inbound_silent: inbound.silent,
-            inbound_foreign: inbound.foreign,
-            inbound_displaced: inbound.displaced,
-            inbound_pending: inbound.pending,
             protocol: self.engine.counters(),
             presence: self.presence.counters(),
             asks: self.questions.counters(),
-            frames_gossiped: gossip.frames,
-            memory_refused: self.engine.budget().refused(),
-            memory_bytes: self.engine.budget().used(),
-            own_memory_bytes: self.engine.budget().statement(Payer::Ourselves).used,
-            frames_invalid: self.reports.counters.frames_invalid + gossip.invalid,
-            unread: told.unread.numbers,
-            unfetched: told.unfetched.numbers,
-            expired: told.expired.numbers,
-            undecodable,
-            handler_panics,
-            history_bytes: self.engine.history().bytes(),
-            ..self.reports.counters
+            traffic: TrafficCounters {
+                frames_gossiped: gossip.frames,
+                frames_invalid: own.traffic.frames_invalid + gossip.invalid,
+                ..own.traffic
+            },
+            objects: ObjectCounters {
+                unread: told.unread.numbers,
+                unfetched: told.unfetched.numbers,
+                expired: told.expired.numbers,
+                undecodable,
+                handler_panics,
+                ..own.objects
+            },
+            connections: ConnectionCounters {
+                inbound: inbound.all,
+                inbound_silent: inbound.silent,
+                inbound_foreign: inbound.foreign,
+                inbound_displaced: inbound.displaced,
+                inbound_pending: inbound.pending,
+                ..own.connections
+            },
+            peers: own.peers,
+            memory: MemoryCounters {
+                memory_refused: self.engine.budget().refused(),
+                memory_bytes: self.engine.budget().used(),
+                own_memory_bytes: self.engine.budget().statement(Payer::Ourselves).used,
+                history_bytes: self.engine.history().bytes(),
+            },
         }
     }
 }

@@ -166,9 +166,9 @@ async fn a_member_that_sends_what_nobody_signed_is_counted_and_cut_and_others_ar
         let id = hostile.id();
         let snapshot = until(&b, |it| it.peers.iter().all(|peer| peer.peer_id != id)).await;
         assert!(
-            (10..=12).contains(&snapshot.counters.frames_invalid),
+            (10..=12).contains(&snapshot.counters.traffic.frames_invalid),
             "{}",
-            snapshot.counters.frames_invalid
+            snapshot.counters.traffic.frames_invalid
         );
         assert!(
             snapshot
@@ -178,7 +178,12 @@ async fn a_member_that_sends_what_nobody_signed_is_counted_and_cut_and_others_ar
             "a is still there"
         );
         assert_eq!(
-            a.inspect().await.expect("runs").counters.frames_invalid,
+            a.inspect()
+                .await
+                .expect("runs")
+                .counters
+                .traffic
+                .frames_invalid,
             0,
             "nothing was handed on"
         );

@@ -603,7 +603,10 @@ mod tests {
         assert!(matches!(read, Poll::Ready(Ok(rpc)) if rpc.len() == longest));
         let mut longer = reader(part_of(longest + 1, longest), &budget);
         let refused = longer.poll(cx);
-        assert!(matches!(refused, Poll::Ready(Err(ReadError::NoRoom { .. }))));
+        assert!(matches!(
+            refused,
+            Poll::Ready(Err(ReadError::NoRoom { .. }))
+        ));
         drop(longer);
         assert_eq!((budget.used(), budget.refused()), (all, 1));
     }

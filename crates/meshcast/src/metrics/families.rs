@@ -1,47 +1,34 @@
-//! The metrics, and how they are written.
+//! The metrics: which there are, and where each is taken from.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use prometheus_client::{
-    encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet},
-    metrics::{MetricType, exemplar::Exemplar},
-    registry::Unit,
+use prometheus_client::registry::Unit;
+
+use super::family::{
+    Family, Samples, bytes_by_region, counter, counters, gauge, gauges, gauges_by_region,
+    histograms_by_region,
 };
-
-use crate::{by_region::ByRegion, command::Inspected, measured::Histogram, traffic::PassedBytes};
-
-/// A metric with all its series.
-#[derive(Debug)]
-pub(super) struct Family {
-    name: &'static str,
-    help: &'static str,
-    unit: Option<Unit>,
-    samples: Samples,
-}
-
-#[derive(Debug)]
-enum Samples {
-    Info(Vec<(&'static str, String)>),
-    Counters(Vec<(Labels, u64)>),
-    Gauges(Vec<(Labels, f64)>),
-    Histograms(Vec<(Labels, Histogram)>),
-}
-
-/// One label, or none.
-type Labels = Option<(&'static str, String)>;
+use crate::{by_region::ByRegion, command::Inspected};
 
 /// All metrics of a node. What they mean stands in `docs/metrics.md`, by which a test checks this.
 pub(super) fn families(inspected: &Inspected) -> Vec<Family> {
+    let groups = [
+        node(inspected),
+        messages(inspected),
+        frames(inspected),
+        objects(inspected),
+        questions(inspected),
+        presence(inspected),
+        queues(inspected),
+        traffic(inspected),
+    ];
+    groups.into_iter().flatten().collect()
+}
+
+/// The node itself, and how it is doing.
+fn node(inspected: &Inspected) -> Vec<Family> {
     let node = &inspected.snapshot.node;
-    let it = &inspected.snapshot.counters;
-    let measured = &inspected.measured;
-    let told = &inspected.object_gaps;
     let links = links(inspected);
-    let seconds = |histogram: &ByRegion<Histogram>| {
-        let each = histogram.iter();
-        each.map(|(region, histogram)| (region_label(region), histogram.clone()))
-            .collect()
-    };
     let info = [
         ("name", node.name.to_string()),
         ("region", node.region.to_string()),
@@ -53,6 +40,7 @@ pub(super) fn families(inspected: &Inspected) -> Vec<Family> {
         let now = crate::clock::wall_time().unix_millis();
         now.saturating_sub(since.unix_millis()) as f64 / 1000.0
     });
+    let measured = &inspected.measured;
     vec![
         Family::new("node", "Which node this is", Samples::Info(info.into())),
         gauge(
@@ -104,6 +92,15 @@ pub(super) fn families(inspected: &Inspected) -> Vec<Family> {
             "Messages that are known to be missing here",
             inspected.behind_by as f64,
         ),
+    ]
+}
+
+/// Messages that were posted here, delivered or missed.
+fn messages(inspected: &Inspected) -> Vec<Family> {
+    let measured = &inspected.measured;
+    let told = &inspected.object_gaps;
+    let it = &inspected.snapshot.counters;
+    vec![
         counter(
             "posts",
             "Records posted here: messages, and each fragment of a large one",
@@ -119,10 +116,10 @@ pub(super) fn families(inspected: &Inspected) -> Vec<Family> {
             "Records of others that were delivered",
             it.delivered,
         ),
-        Family::new(
+        histograms_by_region(
             "delivery_latency",
             "From the post to the delivery by both clocks, by region of the sender",
-            Samples::Histograms(seconds(&measured.latency)),
+            &measured.latency,
         )
         .unit(Unit::Seconds),
         counters(
@@ -151,6 +148,13 @@ pub(super) fn families(inspected: &Inspected) -> Vec<Family> {
                 ("expired", told.expired.numbers),
             ],
         ),
+    ]
+}
+
+/// The frames of others, and repairs.
+fn frames(inspected: &Inspected) -> Vec<Family> {
+    let it = &inspected.snapshot.counters;
+    vec![
         counters(
             "frames",
             "Frames of others that came, by what they were good for",
@@ -164,23 +168,23 @@ pub(super) fn families(inspected: &Inspected) -> Vec<Family> {
         counter(
             "gossiped_frames",
             "Frames that gossip brought, each as often as it came",
-            it.frames_gossiped,
+            it.traffic.frames_gossiped,
         ),
         counter(
             "forwarded_frames",
             "Frames of others handed on by gossip, each for each peer that was given it",
-            it.frames_forwarded,
+            it.traffic.frames_forwarded,
         ),
         counters(
             "dropped_frames",
             "Frames dropped, by cause",
             "cause",
             [
-                ("invalid", it.frames_invalid),
+                ("invalid", it.traffic.frames_invalid),
                 ("stale", it.frames_stale),
                 ("no_room", it.frames_without_room),
                 ("made_way", it.frames_dropped),
-                ("queues_full", it.frames_refused),
+                ("queues_full", it.traffic.frames_refused),
             ],
         ),
         counter(
@@ -212,21 +216,35 @@ pub(super) fn families(inspected: &Inspected) -> Vec<Family> {
                 ("answer", it.answers_refused),
             ],
         ),
+    ]
+}
+
+/// How the readers and handlers of channel objects fare.
+fn objects(inspected: &Inspected) -> Vec<Family> {
+    let it = &inspected.snapshot.counters;
+    vec![
         counter(
             "recalled_messages",
             "Records that a reader was given out of the history",
-            it.recalled,
+            it.objects.recalled,
         ),
         counter(
             "undecodable_messages",
             "Messages that were not of the type of their object",
-            it.undecodable,
+            it.objects.undecodable,
         ),
         counter(
             "handler_panics",
             "Handlers that panicked",
-            it.handler_panics,
+            it.objects.handler_panics,
         ),
+    ]
+}
+
+/// Questions of this node, to it, and over it.
+fn questions(inspected: &Inspected) -> Vec<Family> {
+    let it = &inspected.snapshot.counters;
+    vec![
         counter(
             "questions",
             "Questions that this node asked",
@@ -269,6 +287,13 @@ pub(super) fn families(inspected: &Inspected) -> Vec<Family> {
                 ("invalid", it.asks.asks_dropped),
             ],
         ),
+    ]
+}
+
+/// Who is on which channel.
+fn presence(inspected: &Inspected) -> Vec<Family> {
+    let it = &inspected.snapshot.counters;
+    vec![
         counters(
             "presence_records",
             "What members said of their presence on channels, by what became of it",
@@ -285,6 +310,14 @@ pub(super) fn families(inspected: &Inspected) -> Vec<Family> {
             "Signs of life made for members that are not connected to this node",
             it.presence.presence_beats,
         ),
+    ]
+}
+
+/// Queues, and the memory of all that waits.
+fn queues(inspected: &Inspected) -> Vec<Family> {
+    let measured = &inspected.measured;
+    let it = &inspected.snapshot.counters;
+    vec![
         gauges(
             "queue",
             "What waits on all channels",
@@ -309,26 +342,34 @@ pub(super) fn families(inspected: &Inspected) -> Vec<Family> {
         gauge(
             "memory",
             "What waits or is remembered, as Limits::memory_bytes counts it",
-            it.memory_bytes as f64,
+            it.memory.memory_bytes as f64,
         )
         .unit(Unit::Bytes),
         gauge(
             "own_memory",
             "Of that, what this process has not sent or not read",
-            it.own_memory_bytes as f64,
+            it.memory.own_memory_bytes as f64,
         )
         .unit(Unit::Bytes),
         counter(
             "memory_refusals",
             "Times somebody was refused more memory",
-            it.memory_refused,
+            it.memory.memory_refused,
         ),
         gauge(
             "history",
             "Frames kept for others, as Limits::history_bytes counts them",
-            it.history_bytes as f64,
+            it.memory.history_bytes as f64,
         )
         .unit(Unit::Bytes),
+    ]
+}
+
+/// Bytes on links, and what went wrong with them.
+fn traffic(inspected: &Inspected) -> Vec<Family> {
+    let measured = &inspected.measured;
+    let it = &inspected.snapshot.counters;
+    vec![
         bytes_by_region(
             "received",
             "What came from members, by their region",
@@ -344,7 +385,7 @@ pub(super) fn families(inspected: &Inspected) -> Vec<Family> {
         counter(
             "sync",
             "What was sent to peers beside gossip",
-            it.sync_bytes,
+            it.traffic.sync_bytes,
         )
         .unit(Unit::Bytes),
         counters(
@@ -352,26 +393,26 @@ pub(super) fn families(inspected: &Inspected) -> Vec<Family> {
             "What went wrong with links, by kind",
             "kind",
             [
-                ("slow", it.slow_peer),
-                ("mute", it.mute_links),
-                ("unresponsive", it.unresponsive),
-                ("misbehaving", it.offences),
+                ("slow", it.peers.slow_peer),
+                ("mute", it.peers.mute_links),
+                ("unresponsive", it.peers.unresponsive),
+                ("misbehaving", it.peers.offences),
             ],
         ),
         counter(
             "inbound_connections",
             "Connections that others opened",
-            it.inbound,
+            it.connections.inbound,
         ),
         counter(
             "refused_connections",
             "Connections that were not admitted, by either side",
-            it.refused,
+            it.connections.refused,
         ),
         gauge(
             "pending_connections",
             "Connections that have not shown to be of members",
-            it.inbound_pending as f64,
+            it.connections.inbound_pending as f64,
         ),
     ]
 }
@@ -410,125 +451,4 @@ fn seeds(inspected: &Inspected) -> Vec<(&'static str, f64)> {
         *states.entry(seed.state.as_str()).or_default() += 1.0;
     }
     states.into_iter().collect()
-}
-
-fn region_label(region: &str) -> Labels {
-    Some(("region", region.to_owned()))
-}
-
-fn gauge(name: &'static str, help: &'static str, value: impl Into<f64>) -> Family {
-    Family::new(name, help, Samples::Gauges(vec![(None, value.into())]))
-}
-
-fn gauges(
-    name: &'static str,
-    help: &'static str,
-    label: &'static str,
-    values: impl IntoIterator<Item = (&'static str, f64)>,
-) -> Family {
-    let values = values.into_iter();
-    let samples = values.map(|(of, value)| (Some((label, of.to_owned())), value));
-    Family::new(name, help, Samples::Gauges(samples.collect()))
-}
-
-fn gauges_by_region(name: &'static str, help: &'static str, values: ByRegion<f64>) -> Family {
-    let samples = values.iter();
-    // A mean of nothing is no sample.
-    let samples = samples.filter(|(_, value)| !value.is_nan());
-    let samples = samples.map(|(region, value)| (region_label(region), *value));
-    Family::new(name, help, Samples::Gauges(samples.collect()))
-}
-
-fn counter(name: &'static str, help: &'static str, value: u64) -> Family {
-    Family::new(name, help, Samples::Counters(vec![(None, value)]))
-}
-
-fn counters(
-    name: &'static str,
-    help: &'static str,
-    label: &'static str,
-    values: impl IntoIterator<Item = (&'static str, u64)>,
-) -> Family {
-    let values = values.into_iter();
-    let samples = values.map(|(of, value)| (Some((label, of.to_owned())), value));
-    Family::new(name, help, Samples::Counters(samples.collect()))
-}
-
-fn bytes_by_region(
-    name: &'static str,
-    help: &'static str,
-    passed: &ByRegion<PassedBytes>,
-    of: impl Fn(&PassedBytes) -> u64,
-) -> Family {
-    let samples = passed.iter();
-    let samples = samples.map(|(region, passed)| (region_label(region), of(passed)));
-    Family::new(name, help, Samples::Counters(samples.collect())).unit(Unit::Bytes)
-}
-
-impl Family {
-    const fn new(name: &'static str, help: &'static str, samples: Samples) -> Self {
-        Self {
-            name,
-            help,
-            unit: None,
-            samples,
-        }
-    }
-
-    fn unit(self, unit: Unit) -> Self {
-        let unit = Some(unit);
-        Self { unit, ..self }
-    }
-
-    pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let name = format!("meshcast_{}", self.name);
-        // As the registry of the library ends those of metrics that are registered with it.
-        let help = format!("{}.", self.help);
-        let kind = match self.samples {
-            Samples::Info(_) => MetricType::Info,
-            Samples::Counters(_) => MetricType::Counter,
-            Samples::Gauges(_) => MetricType::Gauge,
-            Samples::Histograms(_) => MetricType::Histogram,
-        };
-        let mut metric = encoder.encode_descriptor(&name, &help, self.unit.as_ref(), kind)?;
-        match &self.samples {
-            Samples::Info(labels) => metric.encode_info(labels),
-            Samples::Counters(samples) => each(&mut metric, samples, |metric, value| {
-                metric.encode_counter(value, None::<&Exemplar<NoLabelSet, f64>>)
-            }),
-            Samples::Gauges(samples) => each(&mut metric, samples, |metric, value| {
-                metric.encode_gauge(value)
-            }),
-            Samples::Histograms(samples) => each(&mut metric, samples, |metric, it| {
-                let (sum, buckets) = (it.sum().as_secs_f64(), it.buckets());
-                metric.encode_histogram::<NoLabelSet>(sum, it.count(), &buckets, None)
-            }),
-        }
-    }
-}
-
-fn each<T>(
-    metric: &mut MetricEncoder<'_>,
-    samples: &[(Labels, T)],
-    encode: impl Fn(&mut MetricEncoder<'_>, &T) -> fmt::Result,
-) -> fmt::Result {
-    for (label, value) in samples {
-        match label {
-            Some(label) => encode(&mut metric.encode_family(&OneLabel(label))?, value)?,
-            None => encode(metric, value)?,
-        }
-    }
-    Ok(())
-}
-
-struct OneLabel<'a>(&'a (&'static str, String));
-
-impl EncodeLabelSet for OneLabel<'_> {
-    fn encode(
-        &self,
-        encoder: &mut prometheus_client::encoding::LabelSetEncoder<'_>,
-    ) -> fmt::Result {
-        let (key, value) = self.0;
-        [(*key, value.as_str())].encode(encoder)
-    }
 }

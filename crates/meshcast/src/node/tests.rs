@@ -19,9 +19,12 @@ async fn a_node_without_seeds_is_ready_and_posting_to_nobody_is_no_error() {
     let channel = open::<u8>(&node, "earth");
     within(node.ready()).await.expect("runs");
     channel.post_message(&1).expect("posted");
-    let snapshot = until(&node, |it| it.counters.frames_without_peer == 1).await;
+    let snapshot = until(&node, |it| it.counters.traffic.frames_without_peer == 1).await;
     assert_eq!(
-        (snapshot.counters.posted, snapshot.counters.frames_refused),
+        (
+            snapshot.counters.posted,
+            snapshot.counters.traffic.frames_refused
+        ),
         (1, 0)
     );
 }
@@ -41,7 +44,10 @@ async fn nodes_of_one_machine_with_the_same_port_on_two_addresses_connect() {
     let b = b.spawn().await.expect("starts");
     for node in [&a, &b] {
         let snapshot = until(node, |it| it.peers.len() == 1).await;
-        assert_eq!(snapshot.counters.refused, 0, "it dialled itself");
+        assert_eq!(
+            snapshot.counters.connections.refused, 0,
+            "it dialled itself"
+        );
     }
 }
 
@@ -117,7 +123,10 @@ async fn a_seed_that_is_the_node_itself_is_quiet() {
     let node = builder.spawn().await.expect("starts");
     within(node.ready()).await.expect("runs");
     let snapshot = node.inspect().await.expect("runs");
-    assert_eq!((snapshot.counters.refused, snapshot.peers.len()), (0, 0));
+    assert_eq!(
+        (snapshot.counters.connections.refused, snapshot.peers.len()),
+        (0, 0)
+    );
 }
 
 #[tokio::test]
@@ -399,7 +408,7 @@ async fn nodes_of_different_meshes_refuse_each_other_and_each_says_what_it_knows
     }
     for node in [&a, &b] {
         let snapshot = node.inspect().await.expect("runs");
-        assert!(snapshot.peers.is_empty() && snapshot.counters.refused > 0);
+        assert!(snapshot.peers.is_empty() && snapshot.counters.connections.refused > 0);
     }
 }
 
@@ -455,7 +464,7 @@ async fn a_node_that_is_full_refuses_further_members_and_both_say_so() {
         }
     };
     assert_eq!(reason, RefusalKind::Full);
-    let snapshot = until(&c, |it| it.counters.refused > 0).await;
+    let snapshot = until(&c, |it| it.counters.connections.refused > 0).await;
     assert!(snapshot.peers.is_empty());
     within(b.shutdown()).await;
     until(&c, |it| it.peers.len() == 1).await;
@@ -651,7 +660,10 @@ async fn a_node_whose_own_address_is_among_those_of_a_name_neither_warns_nor_dia
     let bad = |event: &NodeEvent| matches!(event, NodeEvent::Seed(seed) if seed.state.is_bad());
     assert_eq!(told.filter(bad).count(), 0);
     let counters = node.counters().await.expect("runs");
-    assert_eq!((counters.refused, counters.inbound), (0, 0));
+    assert_eq!(
+        (counters.connections.refused, counters.connections.inbound),
+        (0, 0)
+    );
 }
 
 #[tokio::test]
@@ -783,7 +795,7 @@ async fn a_member_that_was_refused_memory_is_named_also_when_it_is_gone() {
     assert_eq!(account.peer_id, Some(b.peer_id()));
     assert!(account.connected && account.memory_bytes >= 5_000_000);
     assert_eq!(account.memory_refused, 1);
-    assert_eq!(snapshot.counters.memory_refused, 1);
+    assert_eq!(snapshot.counters.memory.memory_refused, 1);
 
     within(b.shutdown()).await;
     budget.release(payer(&b.peer_id()), 5_000_000);

@@ -1,4 +1,4 @@
-//! The rate at which a peer is read: not at all while a message of it waits to be taken in, and
+//! The rate at which a peer is read: not at all while one of its messages waits to be taken in, and
 //! slowly if it misbehaves.
 
 use std::{

@@ -181,7 +181,7 @@ async fn who_is_throttled_is_heard_as_far_as_is_granted_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_who_is_held_only_what_was_read_before_is_heard_and_nothing_is_lost() {
+async fn a_peer_that_is_held_is_heard_only_as_far_as_it_was_read_and_loses_nothing() {
     let (mut a, mut b) = guard(connected()).await;
     let (to, from) = (b.id(), a.id());
     for n in 0..100 {

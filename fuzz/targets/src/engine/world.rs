@@ -1,22 +1,27 @@
 //! The engine, its peers, and what is held against it.
 
+mod lies;
+mod node;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     mem,
-    sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
 use meshcast_proto::{
-    Answer, ChannelName, Config, Draft, Engine, Format, Frame, Frames, HistoryLimits, Holding,
-    Holdings, MAX_FRAGMENT_LEN, Opened, Output, Part, Sender, Seq, SeqRange, Since, SyncMessage,
-    Time, Verifier, WallTime, Want,
+    ChannelName, Draft, Format, Frame, Frames, Opened, Output, Part, Seq, Since, SyncMessage, Time,
+    WallTime, Want,
 };
 
+use self::{
+    lies::{holdings, named, range, sender, signed},
+    node::{Node, RETENTION},
+};
 use super::script::Step;
 use crate::{
-    members::{Peer, channel, peer, trust},
+    members::{channel, peer},
     memory,
 };
 
@@ -28,47 +33,12 @@ const LIARS: std::ops::Range<usize> = 2..6;
 const CHANNELS: usize = 3;
 /// When everything happens, by all wall clocks.
 const WALL: WallTime = WallTime::from_unix_millis(1 << 40);
-/// For how long frames are kept.
-const RETENTION: Duration = Duration::from_secs(60);
-
-/// What one step, or one timeout, may bring out. A `Want` may be answered with 256 KiB, an `Open`
-/// with what is had of 512 channels.
-const MOST_OUTPUTS: usize = 4096;
-const MOST_BYTES: usize = 2 << 20;
 /// The memory that the engine and the harness may take: the history and what is held are a quarter
 /// of a MiB each, and there are 256 logs and 64 channels.
 const MOST_MEMORY: usize = 8 << 20;
 /// The number of times that it may want to be called in a second of quiet: paced work is paced by
 /// milliseconds.
 const MOST_TIMEOUTS: usize = 2_000;
-
-fn config() -> Config {
-    let defaults = Config::default();
-    Config {
-        max_message_len: 64 * 1024,
-        max_held_bytes: 128 * 1024,
-        max_held_total_bytes: 256 * 1024,
-        memory_bytes: 1024 * 1024,
-        history: HistoryLimits {
-            bytes: 256 * 1024,
-            age: RETENTION,
-        },
-        max_channels: 64,
-        max_logs: 256,
-        ..defaults
-    }
-}
-
-/// A node: an engine with what is around it.
-struct Node {
-    peer: &'static Peer,
-    engine: Engine,
-    verifier: Verifier,
-    /// Outputs of the engine that were not carried on.
-    out: Vec<Output>,
-    /// The number that has to come next of each sender, on a channel that stays open.
-    next: BTreeMap<(ChannelName, Sender), Option<Seq>>,
-}
 
 pub(super) struct World {
     now: Time,
@@ -465,183 +435,9 @@ impl World {
     }
 }
 
-impl Node {
-    fn new(n: usize) -> Self {
-        let peer = peer(n);
-        let engine = Engine::new(
-            config(),
-            peer.identity.clone(),
-            Arc::clone(&peer.member),
-            n as u64,
-        );
-        Self {
-            peer,
-            engine,
-            verifier: Verifier::new(trust(), RETENTION),
-            out: Vec::new(),
-            next: BTreeMap::new(),
-        }
-    }
-
-    fn hears(&mut self, frame: &Frame, now: Time) {
-        // Gossip hands nothing on that is not verified.
-        if let Ok(member) = self.verifier.verify(frame, WALL) {
-            self.engine
-                .handle_frame(frame.sender(), frame.clone(), &member, now, WALL);
-            self.drain();
-        }
-    }
-
-    fn is_told(&mut self, by: Sender, message: SyncMessage, now: Time) {
-        let verifier = &mut self.verifier;
-        let verify = |frames: &[Frame]| verifier.verify_all(frames, WALL);
-        self.engine.handle_sync(by, message, now, WALL, verify);
-        self.drain();
-    }
-
-    /// Takes what one input brought out, and holds it against what may be.
-    fn drain(&mut self) {
-        let (mut outputs, mut bytes) = (0, 0);
-        while let Some(output) = self.engine.poll_output() {
-            outputs += 1;
-            match &output {
-                Output::Sync(_, message) => bytes += message.encode().len(),
-                Output::Deliver(name, delivery) => {
-                    self.follows(name, delivery.member.sender(), delivery.seqs());
-                    let values = delivery.values();
-                    assert!(
-                        values.map(|posted| posted.seqs.len()).sum::<u64>()
-                            == delivery.seqs().len()
-                    );
-                }
-                Output::Missed(name, gap) => self.follows(name, gap.member.sender(), gap.missed),
-                _ => {}
-            }
-            self.out.push(output);
-        }
-        assert!(outputs <= MOST_OUTPUTS, "{outputs} outputs at once");
-        assert!(bytes <= MOST_BYTES, "{bytes} bytes are said at once");
-    }
-
-    /// A channel gets all of a sender without a hole that is not named.
-    fn follows(&mut self, name: &ChannelName, sender: Sender, seqs: SeqRange) {
-        if sender == self.peer.sender() {
-            return;
-        }
-        let next = seqs.last().checked_add(1);
-        if let Some(expected) = self.next.insert((name.clone(), sender), next) {
-            assert_eq!(
-                Some(seqs.first()),
-                expected,
-                "{sender} on {name:?} is in order and complete"
-            );
-        }
-    }
-}
-
 /// A message as whoever gets it reads it: what is written must be readable.
 fn travelled(message: &SyncMessage) -> SyncMessage {
     SyncMessage::decode(&Bytes::from(message.encode())).expect("what an engine says is a message")
-}
-
-/// A frame that the liar signed, whatever it says.
-fn signed(liar: usize, step: &mut Step<'_>) -> Option<Frame> {
-    let name = channel(step.below(CHANNELS + 1));
-    let first = Seq::new(step.number())?;
-    let since_first = step.duration();
-    let wall = match step.byte() {
-        0..=250 => WALL,
-        251..=252 => WallTime::MIN,
-        253 => WallTime::MAX,
-        _ => WALL + Duration::from_secs(3600),
-    };
-    let mut draft = Draft::new(&name);
-    if step.below(6) == 0 {
-        let part = [Part::First, Part::Middle, Part::Last][step.below(3)];
-        draft.push(Format::Raw, part, &[7; MAX_FRAGMENT_LEN]);
-    } else {
-        for _ in 0..=step.amount(256) {
-            let part = if step.below(16) == 15 {
-                Part::Last
-            } else {
-                Part::Whole
-            };
-            draft.push(Format::Value, part, b"lie");
-        }
-    }
-    Frame::build(&peer(liar).identity, &name, first, wall, since_first, draft).ok()
-}
-
-/// A channel that is open here, or an invented one.
-fn named(step: &mut Step<'_>, n: usize) -> ChannelName {
-    channel(if step.below(4) == 0 {
-        step.below(CHANNELS)
-    } else {
-        n
-    })
-}
-
-/// A member, or somebody invented.
-fn sender(step: &mut Step<'_>) -> Sender {
-    match step.byte() {
-        n @ 0..=127 => peer(usize::from(n)).sender(),
-        n => Sender::new([n; 32]),
-    }
-}
-
-fn range(step: &mut Step<'_>) -> SeqRange {
-    let numbers =
-        [step.number(), step.number()].map(|number| Seq::new(number).unwrap_or(Seq::FIRST));
-    let [first, last] = numbers;
-    SeqRange::new(first.min(last), first.max(last)).unwrap_or_else(|| SeqRange::single(first))
-}
-
-/// What somebody claims to keep.
-fn holdings(step: &mut Step<'_>) -> SyncMessage {
-    let mut told = Vec::new();
-    let mut channels = [false; CHANNELS + 1];
-    for _ in 0..=step.amount(CHANNELS) {
-        let n = step.below(CHANNELS + 1);
-        if mem::replace(&mut channels[n], true) {
-            continue;
-        }
-        let logs = step.amount(SyncMessage::MAX_LOGS / 4);
-        let answer = (step.byte() < 224).then(|| Answer {
-            opening: if step.byte() < 224 {
-                ANSWERS
-            } else {
-                step.number()
-            },
-            held: step.duration(),
-            more: step.byte() % 8 == 1,
-        });
-        let mut seen = BTreeSet::new();
-        let logs = (0..logs).map(|n| {
-            let seqs = range(step);
-            let invented = u32::try_from(n).unwrap_or(0).to_le_bytes();
-            let sender = match n {
-                0..4 => sender(step),
-                _ => Sender::new(std::array::from_fn(|i| invented[i % 4] ^ 0x55)),
-            };
-            Holding {
-                sender,
-                oldest: seqs.first(),
-                next: seqs.last(),
-                due: Seq::new(step.number() - 1),
-                begin: Seq::new(step.number())
-                    .unwrap_or(Seq::FIRST)
-                    .min(seqs.last()),
-                hops: step.byte() / 64,
-                lowest: Seq::new(step.number() - 1),
-            }
-        });
-        told.push(Holdings {
-            channel: channel(n),
-            answer,
-            logs: logs.filter(|log| seen.insert(log.sender)).collect(),
-        });
-    }
-    SyncMessage::Have(told)
 }
 
 /// Stands for the last opening of the channel that a liar was told.

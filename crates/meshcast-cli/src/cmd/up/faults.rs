@@ -156,7 +156,7 @@ mod tests {
     use crate::faults::Status;
 
     #[tokio::test]
-    async fn how_things_are_is_answered_while_something_is_done() {
+    async fn the_status_is_answered_while_something_is_done() {
         let (sender, mut asked) = mpsc::channel(1);
         let status = Status {
             schema: "faults/v1".into(),

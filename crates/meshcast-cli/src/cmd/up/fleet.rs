@@ -13,9 +13,8 @@ use meshcast_sim::{
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::Instant};
 
-use super::{Report, Row, bind, plan::Plan};
+use super::{Report, Row, args::Up, bind, plan::Plan};
 use crate::{
-    args,
     cmd::{key, node::spawn_failure},
     dashboard::Current,
     exit::{Exit, Failure},
@@ -41,7 +40,7 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// A fleet of which nothing runs yet.
-    pub(super) fn new(plan: &Plan, args: &args::Up, play: Option<&Play>) -> Result<Self, Failure> {
+    pub(super) fn new(plan: &Plan, args: &Up, play: Option<&Play>) -> Result<Self, Failure> {
         let builder = match play {
             Some(play) => play.cluster().map_err(failure)?,
             None => described(plan)?,
@@ -227,7 +226,7 @@ impl Fleet {
         let counters = snapshot.counters;
         Cost {
             frames: counters.frames_posted,
-            copies: counters.frames_gossiped,
+            copies: counters.traffic.frames_gossiped,
             bytes: 0,
             requests: counters.requests,
             repaired: counters.frames_repaired,
@@ -343,7 +342,7 @@ const fn sum(a: Cost, b: Cost) -> Cost {
 }
 
 /// A key for this run alone, unless the user has one.
-fn new_key(args: &args::Up) -> Result<Option<MeshKey>, Failure> {
+fn new_key(args: &Up) -> Result<Option<MeshKey>, Failure> {
     let variable = std::env::var_os("MESHCAST_KEY");
     let given = args.key_file.is_some() || variable.is_some_and(|key| !key.is_empty());
     if given {

@@ -5,10 +5,8 @@ use std::{collections::HashSet, time::Duration};
 use meshcast::{Region, netem::Shape};
 use meshcast_sim::{KNOWN_REGIONS, Play, round_trip};
 
-use crate::{
-    args::{self, Loss, OnLinks, Rtt},
-    exit::Failure,
-};
+use super::args::{Loss, OnLinks, Rtt, Up};
+use crate::exit::Failure;
 
 /// What there will be.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +50,7 @@ pub(super) struct Planned {
 }
 
 /// The value of the command line, or else that of the scenario.
-pub(super) fn plan(args: &args::Up, play: Option<&Play>) -> Result<Plan, Failure> {
+pub(super) fn plan(args: &Up, play: Option<&Play>) -> Result<Plan, Failure> {
     if let Some(play) = play {
         return played(args, play);
     }
@@ -65,7 +63,7 @@ pub(super) fn plan(args: &args::Up, play: Option<&Play>) -> Result<Plan, Failure
     })
 }
 
-fn played(args: &args::Up, play: &Play) -> Result<Plan, Failure> {
+fn played(args: &Up, play: &Play) -> Result<Plan, Failure> {
     let region = |name: &str| Region::new(name).map_err(Failure::usage);
     let named = play
         .nodes()
@@ -88,7 +86,7 @@ fn played(args: &args::Up, play: &Play) -> Result<Plan, Failure> {
 /// Round trips, loss and bandwidth together. A value without two regions is about links between
 /// regions; of two values for the same the last counts, and one with regions before one without.
 fn links(
-    args: &args::Up,
+    args: &Up,
     round_trips: &[(Region, Region, Duration)],
 ) -> Result<Vec<(Region, Region, Shape)>, Failure> {
     let mut links = Vec::new();
@@ -126,7 +124,7 @@ fn said<T>(all: &[OnLinks<T>], is: impl Fn(&(Region, Region)) -> bool, across: b
 }
 
 fn check_regions(
-    args: &args::Up,
+    args: &Up,
     option: &str,
     named: impl IntoIterator<Item = Region>,
 ) -> Result<(), Failure> {
@@ -141,7 +139,7 @@ fn check_regions(
     .hint(format!("those are {} (see --regions)", regions.join(", "))))
 }
 
-fn nodes(args: &args::Up) -> Result<Vec<Planned>, Failure> {
+fn nodes(args: &Up) -> Result<Vec<Planned>, Failure> {
     let mut seen = HashSet::new();
     if let Some(twice) = args
         .regions
@@ -158,7 +156,7 @@ fn nodes(args: &args::Up) -> Result<Vec<Planned>, Failure> {
 }
 
 /// Each with a port of its service.
-fn at_ports(args: &args::Up, nodes: Vec<(String, Region)>) -> Result<Vec<Planned>, Failure> {
+fn at_ports(args: &Up, nodes: Vec<(String, Region)>) -> Result<Vec<Planned>, Failure> {
     let count = nodes.len();
     if count > MAX_NODES {
         return Err(Failure::usage(format!(
@@ -182,7 +180,7 @@ fn at_ports(args: &args::Up, nodes: Vec<(String, Region)>) -> Result<Vec<Planned
 }
 
 /// The measured value, unless the user gives another.
-fn round_trips(args: &args::Up) -> Result<Vec<(Region, Region, Duration)>, Failure> {
+fn round_trips(args: &Up) -> Result<Vec<(Region, Region, Duration)>, Failure> {
     let mut trips = Vec::new();
     if !args.rtt.contains(&Rtt::None) {
         for (i, a) in args.regions.iter().enumerate() {
@@ -205,7 +203,7 @@ fn round_trips(args: &args::Up) -> Result<Vec<(Region, Region, Duration)>, Failu
 }
 
 /// The pairs of regions without a round trip, unless none is wanted.
-fn unknown(args: &args::Up, round_trips: &[(Region, Region, Duration)]) -> Vec<(Region, Region)> {
+fn unknown(args: &Up, round_trips: &[(Region, Region, Duration)]) -> Vec<(Region, Region)> {
     let mut unknown = Vec::new();
     if args.rtt.contains(&Rtt::None) {
         return unknown;
@@ -232,7 +230,11 @@ mod tests {
     use std::num::NonZeroU64;
 
     use super::*;
-    use crate::exit::Exit;
+    use crate::{
+        args::{Args, Command},
+        cmd::up::args::Page,
+        exit::Exit,
+    };
 
     fn up(
         regions: &[&str],
@@ -243,7 +245,7 @@ mod tests {
             .iter()
             .map(|region| region.parse().expect("valid"))
             .collect();
-        let up = args::Up {
+        let up = Up {
             regions,
             nodes_per_region,
             http_base,
@@ -254,7 +256,7 @@ mod tests {
             seed: 1,
             report: None,
             key_file: None,
-            page: args::Page::None,
+            page: Page::None,
         };
         let planned = plan(&up, None)?;
         Ok(planned
@@ -327,8 +329,8 @@ mod tests {
     fn planned(regions: &str, options: &[&str]) -> Result<Plan, Failure> {
         let command = ["meshcast", "up", "--regions", regions];
         let words = command.iter().chain(options);
-        let parsed = <args::Args as clap::Parser>::try_parse_from(words).map_err(Failure::usage)?;
-        let args::Command::Up(up) = parsed.command else {
+        let parsed = <Args as clap::Parser>::try_parse_from(words).map_err(Failure::usage)?;
+        let Command::Up(up) = parsed.command else {
             panic!("another command")
         };
         plan(&up, None)
@@ -401,8 +403,8 @@ mod tests {
         );
         let play = Play::new(&scenario.expect("one"), 1).expect("playable");
         let words = ["meshcast", "up", "--scenario", "mine.toml"];
-        let parsed = <args::Args as clap::Parser>::try_parse_from(words).expect("fine");
-        let args::Command::Up(up) = parsed.command else {
+        let parsed = <Args as clap::Parser>::try_parse_from(words).expect("fine");
+        let Command::Up(up) = parsed.command else {
             panic!("another command")
         };
         let plan = plan(&up, Some(&play)).expect("a plan");
@@ -420,7 +422,7 @@ mod tests {
         );
         for (option, value) in [("--regions", "fra"), ("--rtt", "none"), ("--loss", "1%")] {
             let words = words.iter().chain([&option, &value]);
-            let parsed = <args::Args as clap::Parser>::try_parse_from(words);
+            let parsed = <Args as clap::Parser>::try_parse_from(words);
             assert!(parsed.is_err(), "{option}");
         }
     }

@@ -8,8 +8,8 @@ use meshcast_sim::{
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
+use super::args::Up;
 use crate::{
-    args,
     cmd::sim,
     dashboard::Kind,
     exit::{Exit, Failure},
@@ -43,7 +43,7 @@ pub(super) enum Due {
 
 impl Playing {
     /// The scenario that the command line names, if it does.
-    pub(super) fn of(args: &args::Up) -> Result<Option<Self>, Failure> {
+    pub(super) fn of(args: &Up) -> Result<Option<Self>, Failure> {
         let Some(name) = &args.scenario else {
             return Ok(None);
         };

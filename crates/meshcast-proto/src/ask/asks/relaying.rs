@@ -1,4 +1,4 @@
-//! Questions that travel over members, and what comes back of them.
+//! Questions that travel over members.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,8 +7,7 @@ use crate::{
     ask::{
         incoming::{self, ReturnPath},
         output::{AskOutput, Asked},
-        relays::{Capacity, Key, RelayedQuestion, ReplyPass},
-        returns::Returning,
+        relays::{Capacity, Key, RelayedQuestion},
     },
     conduct::Offence,
     identity::{CLOCK_SKEW, Member, Sealed},
@@ -243,153 +242,12 @@ impl Asks {
         }
     }
 
-    /// A reply of this node goes back the way that the question came.
-    pub(super) fn reply_back(&mut self, key: Key, reply: &Reply, now: Time) {
-        let me = self.me();
-        let Some(parent) = self.relays.get(key).map(|entry| entry.parent) else {
-            return;
-        };
-        if let Ok(finding) = Finding::sign(&self.identity, key, reply)
-            && self.passes(key, me, parent)
-        {
-            self.pass_on(key, (me, parent), finding, now);
-        }
-    }
-
     /// This node has replied, or will not.
     pub(super) fn end_own_part(&mut self, key: Key) {
         if let Some(entry) = self.relays.get_mut(key) {
             entry.own = false;
         }
         self.settle(key);
-    }
-
-    /// A reply came back.
-    pub(super) fn handle_finding(
-        &mut self,
-        peer: Sender,
-        finding: Finding,
-        now: Time,
-        wall: WallTime,
-    ) {
-        let key = (finding.asker, finding.question);
-        let is_own = key.0 == self.me();
-        let is_expected = match self.relays.get(key) {
-            Some(entry) => {
-                let only = entry.only.is_none_or(|only| only == finding.answerer);
-                only && entry.waiting.contains(&peer) && finding.answerer != key.0
-            }
-            None => is_own && self.outgoing.expects(key.1, peer),
-        };
-        if !is_expected || finding.answerer == self.me() {
-            self.counters.asks_dropped += 1;
-            return;
-        }
-        let member = match self.verified(peer, &finding, now, wall) {
-            Ok(member) => member,
-            Err(why) => {
-                self.lose(key);
-                // A made-up reply may be followed by the true one.
-                if why != Refused::Forged {
-                    self.end_copy_of_one(key, peer);
-                }
-                return self.settle(key);
-            }
-        };
-        if is_own {
-            let (of, out) = ((key.1, peer), &mut self.outputs);
-            let has_room = self.outgoing.handle_found(of, member, finding.reply, out);
-            self.counters.asks_lost += u64::from(!has_room);
-            return;
-        }
-        self.end_copy_of_one(key, peer);
-        if self.passes(key, finding.answerer, peer) {
-            self.pass_on(key, (peer, peer), finding, now);
-        }
-        self.settle(key);
-    }
-
-    /// Whether the reply of a member goes back: it did not before, and `payer` has room for its
-    /// name.
-    fn passes(&mut self, key: Key, answerer: Sender, payer: Sender) -> bool {
-        let passing = self.relays.pass(key, answerer, payer);
-        self.counters.asks_lost += u64::from(passing == ReplyPass::NoRoom);
-        passing == ReplyPass::Goes
-    }
-
-    /// A peer has handed back what there is of the one that is asked alone: with that it has
-    /// forgotten the question.
-    fn end_copy_of_one(&mut self, key: Key, peer: Sender) {
-        if key.0 == self.me() {
-            self.outgoing
-                .end_copy_of_one(key.1, peer, &mut self.outputs);
-        } else if let Some(entry) = self.relays.get_mut(key)
-            && entry.only.is_some()
-        {
-            entry.waiting.remove(&peer);
-        }
-    }
-
-    /// Hands a reply on towards the asker, as soon as it is its turn.
-    fn pass_on(&mut self, key: Key, by: (Sender, Sender), finding: Finding, now: Time) {
-        self.let_wait(key, by, finding);
-        if let Some(parent) = self.relays.get(key).map(|entry| entry.parent) {
-            self.return_to(parent, now);
-        }
-    }
-
-    /// A reply waits for its turn, if whoever pays has room for it. It came by way of `from`.
-    fn let_wait(&mut self, key: Key, (from, payer): (Sender, Sender), finding: Finding) {
-        let Some(entry) = self.relays.get_mut(key) else {
-            return;
-        };
-        let reply = Returning {
-            key,
-            finding,
-            from,
-            payer,
-        };
-        if self.returns.push(entry.parent, reply) {
-            entry.queued += 1;
-        } else {
-            self.counters.asks_lost += 1;
-            self.lose(key);
-        }
-    }
-
-    /// Replies that wait to go back by way of a peer go to it, as many as may go now.
-    fn return_to(&mut self, peer: Sender, now: Time) {
-        while !self.neighbours.is_congested(peer)
-            && let Some(reply) = self.returns.pop(peer, now)
-        {
-            let (key, answerer) = (reply.key, reply.finding.answerer);
-            self.send(peer, AskMessage::Finding(reply.finding));
-            let Some(entry) = self.relays.get_mut(key) else {
-                continue;
-            };
-            entry.queued -= 1;
-            if entry.only == Some(answerer) {
-                self.end_relay(key);
-            } else {
-                self.settle(key);
-            }
-        }
-    }
-
-    /// Replies that have waited long enough go back.
-    pub(super) fn return_due(&mut self, now: Time) {
-        let due = self.returns.due().filter(|(_, due)| *due <= now);
-        for peer in due.map(|(peer, _)| peer).collect::<Vec<_>>() {
-            self.return_to(peer, now);
-        }
-        self.returns.forget(now);
-    }
-
-    /// When something may go back next.
-    pub(super) fn return_next(&self) -> Option<Time> {
-        let due = self.returns.due();
-        let due = due.filter(|(peer, _)| !self.neighbours.is_congested(*peer));
-        due.map(|(_, due)| due).min()
     }
 
     /// Forgets questions whose time is over.
@@ -444,7 +302,7 @@ impl Asks {
     }
 
     /// Replies to a question have nowhere to go any more.
-    fn end_relay(&mut self, key: Key) {
+    pub(super) fn end_relay(&mut self, key: Key) {
         let Some(entry) = self.forget_relay(key) else {
             return;
         };
@@ -455,7 +313,7 @@ impl Asks {
     }
 
     /// Says so if nothing more comes of a question.
-    fn settle(&mut self, key: Key) {
+    pub(super) fn settle(&mut self, key: Key) {
         let entry = self.relays.get(key);
         if entry.is_some_and(RelayedQuestion::is_over)
             && let Some(entry) = self.relays.remove(key)
@@ -468,7 +326,7 @@ impl Asks {
     }
 
     /// Something that came back of a question was lost.
-    fn lose(&mut self, key: Key) {
+    pub(super) fn lose(&mut self, key: Key) {
         if key.0 == self.me() {
             self.outgoing.handle_lost(key.1);
         } else if let Some(entry) = self.relays.get_mut(key) {
@@ -486,7 +344,7 @@ impl Asks {
     }
 
     /// The signer of what a peer handed to this node, if this mesh believes it.
-    fn verified(
+    pub(super) fn verified(
         &mut self,
         peer: Sender,
         what: &impl Statement,
@@ -516,14 +374,14 @@ impl Asks {
         }
     }
 
-    fn me(&self) -> Sender {
+    pub(super) fn me(&self) -> Sender {
         self.identity.sender()
     }
 }
 
 /// Why something is not taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refused {
+pub(super) enum Refused {
     /// The peer has had its share of checks.
     Unchecked,
     /// Nobody signed it whom this mesh believes now.
@@ -533,7 +391,7 @@ enum Refused {
 }
 
 /// Something that members sign and hand on.
-trait Statement: Sealed {
+pub(super) trait Statement: Sealed {
     /// Whether it is of a time in which it is believed.
     fn is_timely(&self, wall: WallTime) -> bool;
 }

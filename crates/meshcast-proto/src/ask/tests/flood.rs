@@ -420,7 +420,7 @@ fn one_member_alone_is_asked_over_others_and_no_more_is_said_once_it_has_answere
 }
 
 #[test]
-fn of_one_that_nobody_reaches_that_is_known_as_soon_as_all_were_asked() {
+fn a_member_that_nobody_reaches_is_known_to_be_so_once_all_were_asked() {
     let mut world = World::new(4, &chain(3));
     world.ask([], Some(3), 5_000);
     world.run(5_000);
@@ -447,7 +447,7 @@ fn those_that_do_not_have_the_channel_open_hand_it_on_and_say_so_only_if_they_al
 }
 
 #[test]
-fn of_whoever_may_have_been_reached_before_a_link_broke_it_is_told_that_this_is_not_known() {
+fn a_member_that_may_have_been_reached_before_a_link_broke_is_named_as_unreached() {
     let mut world = World::new(4, &chain(4));
     world.takes = 1_000;
     world.ask([2, 3], None, 5_000);
@@ -467,7 +467,7 @@ fn of_whoever_may_have_been_reached_before_a_link_broke_it_is_told_that_this_is_
 }
 
 #[test]
-fn who_withdraws_a_question_withdraws_it_everywhere() {
+fn a_question_is_withdrawn_everywhere() {
     let mut world = World::new(4, &chain(4));
     world.takes = 4_000;
     world.ask([], None, 5_000);

@@ -134,7 +134,7 @@ fn an_account_of_whom_nobody_was_introduced_is_there_without_a_name() {
 }
 
 #[test]
-fn what_cannot_be_refused_may_go_over_and_is_seen_to() {
+fn a_charge_that_cannot_be_refused_may_exceed_the_budget_and_nobody_gets_more_meanwhile() {
     let budget = Budget::new(100);
     budget.charge(member(1), 101);
     assert!(budget.is_over());

@@ -67,7 +67,7 @@ proptest! {
 }
 
 #[test]
-fn whoever_did_not_wait_saved_up_no_turns() {
+fn turns_are_not_saved_up_while_there_is_nothing_to_do() {
     let mut queue = queue(1, None);
     for _ in 0..100 {
         assert_eq!(next(&mut queue, Time::ZERO), Some(0));
@@ -84,7 +84,7 @@ fn whoever_did_not_wait_saved_up_no_turns() {
 }
 
 #[test]
-fn whoever_is_over_its_rate_is_passed_over_until_it_is_paid_back() {
+fn a_peer_over_its_rate_gets_no_turn_until_it_is_paid_back() {
     let mut queue = queue(2, None);
     queue.charge(0, 1_500, at(0));
     assert!(!queue.is_due(0, at(499)) && queue.is_due(1, at(0)));

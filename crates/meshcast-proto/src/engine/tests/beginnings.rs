@@ -235,7 +235,7 @@ fn frames_fetched_for_a_peer_are_not_due_here() {
 
 /// Two who want it of each other, and nobody else who could have it.
 #[test]
-fn who_asks_is_not_asked_back() {
+fn a_peer_that_asks_for_frames_is_not_asked_back() {
     let mut world = relayed();
     world.cut(2, 3);
     world.connect(0, 3);

@@ -46,7 +46,7 @@ fn chain(nodes: usize) -> World {
 }
 
 #[test]
-fn whoever_has_no_listener_waits_for_nobody() {
+fn a_poster_without_listeners_waits_for_nobody() {
     let mut world = World::new(1, &Config::default(), 1);
     for _ in 0..1_000 {
         assert!(world.nodes[0].engine.may_post(&channel(0)));

@@ -17,7 +17,7 @@ fn hand_over(world: &World, who: usize) -> HandOver {
 }
 
 #[test]
-fn what_one_listener_has_is_handed_over() {
+fn a_post_is_handed_over_once_one_listener_has_it() {
     let mut world = connected(3);
     assert_eq!(hand_over(&world, 0), HandOver::Done, "nothing was posted");
     world.post(0, 5);

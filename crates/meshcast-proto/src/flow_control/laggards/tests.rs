@@ -23,7 +23,7 @@ fn checkpoints(reached: &[(u64, u64)]) -> Checkpoints {
 }
 
 #[test]
-fn whoever_has_everything_is_never_behind() {
+fn a_peer_that_has_everything_is_never_behind() {
     let checkpoints = checkpoints(&[(0, 2), (10, 9)]);
     assert_eq!(checkpoints.ahead_of(seq(9)), None);
     assert_eq!(checkpoints.ahead_of(seq(8)), Some(at(10)));
@@ -69,7 +69,7 @@ fn whoever_comes_later_is_not_waited_for_before_it_caught_up() {
 }
 
 #[test]
-fn for_a_laggard_behind_it_a_relay_that_keeps_up_stands_alone() {
+fn a_relay_that_keeps_up_is_judged_without_the_laggards_behind_it() {
     let checkpoints = checkpoints(&[(0, 2), (10, 9)]);
     let mut relay = Progress::new(seq(9), Some(seq(2)), &checkpoints, at(10));
     assert_eq!(relay.gate(), Some(seq(2)));

@@ -215,7 +215,7 @@ fn no_number_of_senders_or_frames_fills_the_memory() {
 }
 
 #[test]
-fn what_fails_is_not_remembered() {
+fn a_frame_or_chain_that_fails_is_not_remembered() {
     let mut verifier = verifier();
     let stranger = issued(
         &Authority::new(MESH, Keypair::from_seed([9; 32])),

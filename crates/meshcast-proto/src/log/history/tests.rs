@@ -225,7 +225,7 @@ fn numbers_below_an_evicted_frame_do_not_come_back() {
 }
 
 #[test]
-fn of_all_channels_of_a_sender_the_one_with_the_oldest_loses_it() {
+fn the_oldest_frame_of_a_sender_goes_whichever_channel_it_is_on() {
     let mut history = history(4 * size(&wholes(peer(0), &channel(0), 1, 1)));
     for (name, first, secs) in [
         (0, 1, 1),

@@ -130,7 +130,7 @@ fn seq(n: u64) -> Seq {
 }
 
 #[test]
-fn what_others_have_heard_of_is_a_hole() {
+fn numbers_that_others_report_are_a_hole() {
     let mut reorder = starting_at(1);
     reorder.insert(frame(1, 1), ROOM, Arrival::local(Time::ZERO));
     released(&mut reorder);

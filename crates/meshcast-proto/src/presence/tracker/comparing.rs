@@ -92,7 +92,8 @@ impl PresenceTracker {
         let upto = upto.flat_map(|last| link.rooms.range(..=last.clone()));
         let common = link.rooms.range::<ChannelName, _>(after).chain(upto);
         let most = self.shares.hashes.min(link.to_compare);
-        let hash = |channel: &ChannelName| Some((channel.clone(), self.rooms.get(channel)?.hash(now)));
+        let hash =
+            |channel: &ChannelName| Some((channel.clone(), self.rooms.get(channel)?.hash(now)));
         let hashes: Vec<_> = common.take(most).filter_map(hash).collect();
         link.to_compare = match hashes.len() < most {
             true => 0,
@@ -149,7 +150,11 @@ impl PresenceTracker {
             let entry = room.entries.get_mut(sender);
             entry.is_some_and(|entry| entry.is_back(*version, now))
         };
-        let back: Vec<_> = roll.iter().filter(is_back).map(|(sender, _)| *sender).collect();
+        let back: Vec<_> = roll
+            .iter()
+            .filter(is_back)
+            .map(|(sender, _)| *sender)
+            .collect();
         let theirs: BTreeMap<_, _> = roll.iter().copied().collect();
         let lacks = room
             .offered(now)

@@ -119,7 +119,7 @@ fn while_all_logs_of_a_channel_are_told_those_of_which_a_frame_came_do_not_wait(
 }
 
 #[test]
-fn in_a_message_those_of_which_a_frame_came_are_first() {
+fn a_message_names_logs_of_which_a_frame_came_before_reported_ones() {
     let listener = peer(0).member.sender();
     let (mut logs, mut advertiser) = (Logs::new(listener), Advertiser::default());
     let mut changed: BTreeSet<_> = (0..MANY).map(|n| logs.changes(n, false)).collect();

@@ -95,7 +95,7 @@ fn nobody_is_told_of_more_than_its_rate() {
 }
 
 #[test]
-fn whose_link_is_full_is_told_when_it_is_not() {
+fn a_peer_whose_link_is_full_is_told_once_there_is_room() {
     let mut announcements = Announcements::default();
     announcements.set_congested(who(0), true);
     announcements.add(who(0), &name(0));
@@ -109,7 +109,7 @@ fn whose_link_is_full_is_told_when_it_is_not() {
 }
 
 #[test]
-fn who_is_gone_is_told_nothing() {
+fn a_peer_that_is_gone_is_announced_nothing() {
     let mut announcements = Announcements::default();
     announcements.add(who(0), &name(0));
     announcements.forget(who(0));
@@ -120,7 +120,7 @@ fn who_is_gone_is_told_nothing() {
 }
 
 #[test]
-fn who_closes_what_it_opened_takes_no_place() {
+fn a_peer_that_closes_what_it_opened_takes_no_place() {
     let mut announcements = Announcements::default();
     announcements.set_congested(who(0), true);
     announcements.add(who(0), &name(0));
@@ -154,7 +154,7 @@ fn who_opens_a_small_channel_is_told_before_thirty_that_opened_large_ones() {
 }
 
 #[test]
-fn who_is_told_much_news_owes_no_turns_for_it() {
+fn news_for_a_peer_cost_it_no_turns() {
     let mut announcements = Announcements::default();
     for now in (0..60_000).step_by(20).map(at) {
         announcements.charge_news(who(1), 1_000, now);

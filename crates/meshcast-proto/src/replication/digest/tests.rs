@@ -141,7 +141,7 @@ fn what_is_handed_on_is_told_at_once() {
 }
 
 #[test]
-fn whoever_is_gone_is_told_nothing() {
+fn a_peer_that_is_gone_gets_no_acknowledgement() {
     let mut digest = Digest::default();
     digest.progress(sender(1), &key(0, 1), at(0));
     digest.forget(sender(1));

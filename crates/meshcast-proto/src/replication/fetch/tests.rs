@@ -371,7 +371,7 @@ fn who_was_late_is_asked_after_one_that_was_not_and_before_one_that_gave_nothing
 
 /// The last place is for what it alone has.
 #[test]
-fn who_has_one_place_left_is_not_asked_beside_another() {
+fn a_peer_with_one_place_for_requests_left_is_not_asked_beside_another() {
     let mut scene = Scene::new(&[1, 2]);
     scene.has(1, 1, 99);
     scene.ask(range(3, 5));
@@ -422,7 +422,7 @@ fn equals_are_asked_by_chance() {
 }
 
 #[test]
-fn whoever_has_enough_to_do_is_asked_last() {
+fn a_peer_with_all_its_requests_under_way_is_asked_last() {
     for seed in 0..10 {
         let mut scene = Scene::new(&[1, 2]);
         scene.jitter = Jitter::new(seed);
@@ -473,7 +473,7 @@ fn after_a_quarter_second_another_is_asked() {
 }
 
 #[test]
-fn what_did_not_come_it_does_not_have() {
+fn a_peer_does_not_have_the_numbers_that_its_answer_left_out() {
     let mut scene = Scene::new(&[1]);
     scene.has(1, 1, 99);
     scene.ask(range(3, 9));
@@ -617,7 +617,7 @@ fn only_as_far_as_all_have_gone_past_it_is_given_up_early() {
 }
 
 #[test]
-fn whoever_has_the_same_hole_keeps_the_hope() {
+fn a_hole_is_not_given_up_while_a_listener_has_the_same_hole() {
     let mut scene = Scene::new(&[1, 2]);
     scene.has(1, 9, 12);
     scene.has(2, 1, 3);
@@ -629,7 +629,7 @@ fn whoever_has_the_same_hole_keeps_the_hope() {
 }
 
 #[test]
-fn whoever_has_not_told_keeps_the_hope_until_it_does() {
+fn a_hole_is_not_given_up_while_a_peer_has_not_told_what_it_has() {
     let mut scene = Scene::new(&[1, 2]);
     scene.has(1, 9, 12);
     for _ in 0..20 {
@@ -646,7 +646,7 @@ fn whoever_has_not_told_keeps_the_hope_until_it_does() {
 
 /// Its word on this channel counts, and so does that it said nothing of this log.
 #[test]
-fn whose_word_on_another_channel_found_no_room_is_waited_for_on_this_one() {
+fn a_peer_whose_report_on_another_channel_found_no_room_is_waited_for_on_this_one() {
     for on in [0, 1].map(channel) {
         let mut scene = Scene::new(&[1, 2]);
         scene.has(1, 9, 12);
@@ -667,7 +667,7 @@ fn whose_word_on_another_channel_found_no_room_is_waited_for_on_this_one() {
 }
 
 #[test]
-fn with_nobody_there_it_is_waited_as_long_as_history_is_kept() {
+fn with_nobody_there_a_hole_waits_as_long_as_history_is_kept() {
     let mut scene = Scene::new(&[]);
     let (waited, step) = scene.next(range(3, 5));
     assert_eq!(
@@ -692,7 +692,7 @@ fn somebody_who_comes_with_it_is_asked_soon() {
 }
 
 #[test]
-fn who_opened_anew_is_told_anew_but_still_asked() {
+fn a_peer_that_is_to_be_told_anew_is_still_asked() {
     let mut scene = Scene::new(&[1]);
     let knows = |scene: &Scene, opening| scene.fetch.holders().knows(who(1), opening);
     assert!(!knows(&scene, 1));
@@ -706,7 +706,7 @@ fn who_opened_anew_is_told_anew_but_still_asked() {
 
 /// The hole was there long before.
 #[test]
-fn whoever_comes_has_all_the_time_to_tell() {
+fn a_peer_that_just_came_is_waited_for_until_it_tells_what_it_has() {
     for comes in [SENDER, 1] {
         let mut scene = Scene::new(&[]);
         assert!(matches!(scene.step(range(3, 5)), Step::Wait(_)));

@@ -1,9 +1,9 @@
 //! Logs that wait to ask a peer that may not be asked for more at the moment: a line for each such
 //! peer, so that one that is slow to answer holds up nothing but what it alone is asked for.
 //!
-//! In it, those of which a frame came go first, in the order in which they came. Of those that are
-//! only reported the tellers take turns: who tells of thousands of logs that do not exist holds up
-//! nobody but itself.
+//! In a line, logs of which a frame came go first, in the order in which they joined it. Behind
+//! them are logs that are only reported, and those who report them take turns: a peer that reports
+//! thousands of logs that do not exist holds up nobody but itself.
 
 use std::{
     collections::BTreeMap,

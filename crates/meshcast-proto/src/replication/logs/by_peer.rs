@@ -1,6 +1,6 @@
 //! The logs that each peer has to do with: those of which it told or asked for something, for which
-//! it is charged, and those that it posts. When a peer goes these are looked at, and no others. So
-//! whoever comes and goes all the time causes no more work than what it said.
+//! it is charged, and those that it posts. When a peer goes, these are looked at and no others. So
+//! a peer that comes and goes all the time causes no more work than by what it said.
 
 use std::collections::{BTreeMap, BTreeSet};
 

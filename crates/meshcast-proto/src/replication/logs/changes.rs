@@ -1,5 +1,6 @@
-//! In which order logs changed last, for those who tell peers of them: who has been told up to a
-//! change is told what came behind it, each log once and as it stands, however often it changed.
+//! The order in which logs changed last, to tell peers of them. A peer that was told of everything
+//! up to one change is then told what changed after it: each log once and as it stands, however
+//! often it changed.
 
 use std::{collections::BTreeMap, ops::Bound};
 

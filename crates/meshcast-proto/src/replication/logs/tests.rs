@@ -28,7 +28,7 @@ fn owner(subject: Subject) -> Owner {
 }
 
 #[test]
-fn of_all_the_log_goes_that_was_not_heard_of_for_longest() {
+fn the_log_not_heard_of_for_longest_goes() {
     let mut lru = Lru::new(8, Duration::from_secs(840));
     for who in 0..8_u8 {
         assert_eq!(lru.room(&[who; 32], false, at(10)), Capacity::Free, "{who}");

@@ -53,7 +53,7 @@ fn longer_open_than_the_clock_runs_is_before_its_start() {
 }
 
 #[test]
-fn what_somebody_said_is_forgotten_when_it_goes() {
+fn the_word_of_a_peer_is_forgotten_when_it_goes() {
     let (mut peers, name) = (connected(2), channel(0));
     assert!(peers.open(sender(0), &opened(&name, 0, 0), now()));
     peers.tell_all(&name, now());
@@ -152,7 +152,7 @@ fn no_more_than_three_requests_are_under_way() {
 }
 
 #[test]
-fn for_reported_logs_only_two_are_and_none_beside_two_others() {
+fn a_peer_has_at_most_two_requests_for_reported_logs_under_way() {
     let mut peers = connected(1);
     for _ in 0..2 {
         assert!(peers.may_ask(sender(0), false));

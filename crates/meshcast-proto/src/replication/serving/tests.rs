@@ -96,7 +96,7 @@ fn what_waited_too_long_is_not_answered_any_more() {
 }
 
 #[test]
-fn whoever_goes_takes_its_requests_along() {
+fn the_requests_of_a_peer_go_with_it() {
     let mut serving = Serving::default();
     serving.ask(who(0), want(0), at(0));
     serving.forget(who(0));

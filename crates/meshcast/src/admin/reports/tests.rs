@@ -116,10 +116,8 @@ fn snapshot() -> Snapshot {
 }
 
 fn counted() -> Counters {
-    let mut counters = Counters {
-        history_bytes: 9,
-        ..Counters::default()
-    };
+    let mut counters = Counters::default();
+    counters.memory.history_bytes = 9;
     counters.protocol.posted = 3;
     counters
 }

@@ -196,7 +196,7 @@ async fn a_socket_whose_file_is_gone_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_took_the_place_keeps_it_until_it_ends() {
+async fn a_node_that_took_over_a_socket_keeps_it_until_it_ends() {
     let directory = private();
     let path = directory.path().join("fra-1.sock");
     let mut frozen = bind(&path).await.expect("free");

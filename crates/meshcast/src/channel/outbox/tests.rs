@@ -92,7 +92,7 @@ fn room_is_refused_to_the_byte() {
 }
 
 #[test]
-fn whoever_waits_is_not_far_ahead_of_what_leaves() {
+fn a_poster_that_waits_for_room_is_not_far_ahead_of_what_leaves() {
     let mut outbox = outbox(10 * WAITING_LIMIT);
     outbox.push(
         A,

@@ -1,5 +1,5 @@
-//! Numbers that single objects were told they will not get. Gaps that all objects of a channel are
-//! told of are counted once, by the driver.
+//! The numbers in gaps of single objects. A gap that all objects of a channel are told of is
+//! counted once, by the driver.
 
 use crate::channel::message::{Gap, GapReason};
 

@@ -108,7 +108,8 @@ async fn an_asynchronous_handler_that_panics_is_counted_and_goes_on() {
     }
     assert_eq!(within(heard.recv()).await, Some(0));
     assert_eq!(within(heard.recv()).await, Some(2));
-    assert_eq!(node.counters().await.expect("runs").handler_panics, 1);
+    let counters = node.counters().await.expect("runs");
+    assert_eq!(counters.objects.handler_panics, 1);
 }
 
 #[tokio::test]

@@ -1,9 +1,6 @@
 //! The messages an object hears from before it was made.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use tokio::sync::mpsc;
@@ -215,59 +212,6 @@ async fn an_object_that_comes_to_an_open_channel_hears_of_all_senders_what_this_
         if own { &mut of_b } else { &mut of_a }.push(message.seq());
     }
     assert_eq!((of_a, of_b), (vec![4, 5, 6], vec![4, 5]));
-}
-
-/// The messages a stream brings of each sender, by name, once it brought so many.
-async fn heard(messages: &mut Messages<u64>, count: usize) -> BTreeMap<String, Vec<u64>> {
-    let mut heard = BTreeMap::<_, Vec<_>>::new();
-    for _ in 0..count {
-        let message = within(messages.recv())
-            .await
-            .expect("not the end")
-            .expect("no gap");
-        heard
-            .entry(message.name().to_string())
-            .or_default()
-            .push(message.data);
-    }
-    heard
-}
-
-/// The first object keeps its channel open since before anybody was connected; the second one asks
-/// before its node has heard of anything.
-#[tokio::test]
-async fn whoever_asks_before_its_node_is_connected_hears_what_others_keep_of_one_that_is_gone() {
-    for since in [Since::Last(10), ALWAYS] {
-        let mesh = Mesh::new();
-        let c = mesh.node("c", &[]).await;
-        let (s, b) = (mesh.node("s", &[&c]).await, mesh.node("b", &[&c]).await);
-        let (at_b, at_c) = (open::<u64>(&b, "earth"), open::<u64>(&c, "earth"));
-        let (mut in_b, mut in_c) = (at_b.messages(), at_c.messages());
-        let at_s = open::<u64>(&s, "earth");
-        joined(&[&s, &b, &c], "earth").await;
-        post(&s, &at_s, 1..=3).await;
-        expect(&mut in_b, 1..=3).await;
-        expect(&mut in_c, 1..=3).await;
-        s.shutdown().await;
-        at_b.post_message(&10).expect("posted");
-        assert_eq!(next(&mut in_c).await, 10);
-        // An object also hears messages posted within a fifth of a second before it is opened: the
-        // time is the point.
-        tokio::time::sleep(Duration::from_millis(500)).await;
-
-        let d = mesh.node("d", &[&c]).await;
-        let plain = open::<u64>(&d, "earth");
-        let mut plain = plain.messages();
-        let late = open_since::<u64>(&d, since);
-        let all = BTreeMap::from([("s".to_owned(), vec![1, 2, 3]), ("b".to_owned(), vec![10])]);
-        assert_eq!(heard(&mut late.messages(), 4).await, all);
-        at_b.post_message(&11).expect("posted");
-        assert_eq!(
-            next(&mut plain).await,
-            11,
-            "it asked for nothing from before"
-        );
-    }
 }
 
 /// There is nobody to wait for: no seed, or one that refuses.

@@ -352,8 +352,8 @@ async fn a_handler_that_panics_is_counted_and_gets_the_next_message() {
     a.post_message(&0).expect("posted");
     a.post_message(&1).expect("posted");
     assert_eq!(within(heard.recv()).await, Some(1));
-    let snapshot = until(&node, |it| it.counters.handler_panics > 0).await;
-    assert_eq!(snapshot.counters.handler_panics, 1);
+    let snapshot = until(&node, |it| it.counters.objects.handler_panics > 0).await;
+    assert_eq!(snapshot.counters.objects.handler_panics, 1);
 }
 
 /// Panics when it is decoded.
@@ -387,7 +387,8 @@ async fn a_type_that_panics_when_decoded_does_not_silence_other_objects() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_t_is_an_error_for_the_stream_and_the_error_handler_and_is_counted() {
+async fn a_message_of_another_type_is_an_error_for_the_stream_and_the_error_handler_and_is_counted()
+{
     let node = alone().await;
     let (text, number) = (open::<String>(&node, "earth"), open::<u32>(&node, "earth"));
     let (sender, mut errors) = mpsc::unbounded_channel();
@@ -405,8 +406,11 @@ async fn what_is_no_t_is_an_error_for_the_stream_and_the_error_handler_and_is_co
     assert!(
         matches!(within(errors.recv()).await, Some(RecvError::Decode(error)) if error.seq() == 1)
     );
-    let snapshot = until(&node, |it| it.counters.undecodable >= 2).await;
-    assert_eq!(snapshot.counters.undecodable, 2, "once at each object");
+    let snapshot = until(&node, |it| it.counters.objects.undecodable >= 2).await;
+    assert_eq!(
+        snapshot.counters.objects.undecodable, 2,
+        "once at each object"
+    );
 }
 
 #[tokio::test]
@@ -520,7 +524,7 @@ async fn a_reader_that_never_reads_gets_exact_gaps_and_disturbs_nobody() {
         assert_eq!((message.seq(), u64::from(message.data[0])), (n, n - 1));
     }
     assert!(*gap.missed().end() < 100 - 8, "what is kept is no gap");
-    let unread = node.inspect().await.expect("runs").counters.unread;
+    let unread = node.inspect().await.expect("runs").counters.objects.unread;
     assert_eq!(unread, *gap.missed().end());
 }
 
@@ -567,7 +571,7 @@ async fn a_stream_that_does_not_keep_up_reads_everything_as_long_as_it_is_kept()
     assert!(at_slow.recv().now_or_never().is_none());
     let counters = node.inspect().await.expect("runs").counters;
     assert!(
-        counters.unread == 0 && counters.recalled > 40,
+        counters.objects.unread == 0 && counters.objects.recalled > 40,
         "{counters:?}"
     );
 }

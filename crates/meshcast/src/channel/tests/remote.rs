@@ -31,7 +31,11 @@ async fn messages_cross_with_who_posted_them_and_their_numbers() {
     }
     let counters = b.inspect().await.expect("runs").counters;
     assert_eq!(
-        (counters.delivered, counters.gaps, counters.frames_invalid),
+        (
+            counters.delivered,
+            counters.gaps,
+            counters.traffic.frames_invalid
+        ),
         (2, 0, 0)
     );
 }
@@ -180,7 +184,7 @@ async fn a_slow_reader_is_told_what_it_missed_of_each_sender() {
     }
     let counters = a.inspect().await.expect("runs").counters;
     assert!(
-        unread > 0 && counters.unread == unread as u64,
+        unread > 0 && counters.objects.unread == unread as u64,
         "{counters:?}"
     );
 }

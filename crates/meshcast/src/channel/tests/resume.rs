@@ -150,7 +150,10 @@ async fn expired_numbers_are_told_and_large_messages_are_whole() {
         }
         let counters = node.inspect().await.expect("runs").counters;
         assert!(missed > 0);
-        assert_eq!(counters.expired + counters.unfetched, missed);
+        assert_eq!(
+            counters.objects.expired + counters.objects.unfetched,
+            missed
+        );
     }
 }
 

@@ -69,5 +69,5 @@ async fn one_post_on_each_of_many_channels_arrives_be_it_by_gossip_or_fetched() 
     // On a busy machine the other may seem to lag for a moment, and gossip then spares it; but it
     // has room.
     let counters = a.inspect().await.expect("runs").counters;
-    assert_eq!(counters.frames_refused, 0);
+    assert_eq!(counters.traffic.frames_refused, 0);
 }

@@ -117,7 +117,9 @@ async fn who_does_not_read_what_it_is_told_first_is_given_no_records_until_it_do
     within(hostile.ask_for_record(&node, sender)).await;
     let record = async {
         loop {
-            if let SyncMessage::Presence(PresenceMessage::Records(records)) = hostile.said(&node).await {
+            if let SyncMessage::Presence(PresenceMessage::Records(records)) =
+                hostile.said(&node).await
+            {
                 return records;
             }
         }

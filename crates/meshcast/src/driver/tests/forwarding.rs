@@ -46,7 +46,9 @@ impl Fleet {
     /// How many copies came for each delivery of so many rounds, in which each posts once.
     async fn copies(&mut self, rounds: u32) -> f64 {
         let of = |all: Vec<Counters>| {
-            let all = all.iter().map(|it| (it.frames_gossiped, it.delivered));
+            let all = all
+                .iter()
+                .map(|it| (it.traffic.frames_gossiped, it.delivered));
             all.fold((0, 0), |(copies, delivered), it| {
                 (copies + it.0, delivered + it.1)
             })
@@ -120,7 +122,7 @@ async fn in_a_chain_and_a_ring_linked_by_hand_all_comes_and_hardly_anything_twic
         );
         let counters = fleet.counters().await;
         assert!(counters.iter().all(|it| it.gaps == 0));
-        assert!(counters.iter().any(|it| it.frames_forwarded > 0));
+        assert!(counters.iter().any(|it| it.traffic.frames_forwarded > 0));
     }
 }
 

@@ -97,28 +97,6 @@ async fn a_lost_member_that_comes_back_while_a_node_winds_down_gets_what_it_miss
     assert!(shutdown.is_complete(), "{shutdown}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_wants_nothing_from_before_does_not_count_as_having_it() {
-    let mesh = Mesh::new();
-    let a = mesh.node("a", &[]).await;
-    let at_a = open::<u32>(&a, "earth");
-    at_a.post_message(&1).expect("posted");
-    // It would hear posts from within a fifth of a second before it came: the time is the point.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let b = mesh.node("b", &[&a]).await;
-    let mut heard = open::<u32>(&b, "earth").messages();
-    joined(&[&a, &b], "earth").await;
-    at_a.post_message(&2).expect("posted");
-    assert_eq!(next(&mut heard).await, 2);
-    let shutdown = within(a.shutdown()).await;
-    let left: Vec<_> = shutdown
-        .undelivered
-        .iter()
-        .map(|left| left.messages)
-        .collect();
-    assert_eq!((left, shutdown.members), (vec![1], 1), "{shutdown}");
-}
-
 #[tokio::test]
 async fn for_a_seed_that_does_not_come_a_node_waits_its_time_and_says_what_nobody_has() {
     let mesh = Mesh::new();

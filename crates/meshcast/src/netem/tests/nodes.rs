@@ -9,7 +9,7 @@ use futures::future;
 use libp2p::Multiaddr;
 
 use crate::{
-    Bytes, Node,
+    Bytes, MemberInfo, Node,
     netem::{Cut, Links, Place, Shape},
     node::fixture::{Mesh, addresses, joined, next, open, random_key, until, within},
     transport::Handshake,
@@ -78,7 +78,7 @@ async fn two_that_have_each_other_as_seeds_far_apart_are_connected_and_refuse_no
     let (a, b) = tokio::join!(node("a", 3, 4), node("b", 4, 3));
     for node in [&a.expect("starts"), &b.expect("starts")] {
         let snapshot = until(node, |it| it.peers.len() == 1).await;
-        assert_eq!(snapshot.counters.refused, 0);
+        assert_eq!(snapshot.counters.connections.refused, 0);
     }
 }
 
@@ -177,7 +177,7 @@ async fn cut_silently(how: Handshake) {
         links.cut_both(&left, &right, Cut::Silent);
         for node in [&a, &b] {
             let snapshot = until(node, |it| it.peers.is_empty()).await;
-            assert_eq!(snapshot.counters.unresponsive, round);
+            assert_eq!(snapshot.counters.peers.unresponsive, round);
         }
         // Five, and as much again for a machine that has other things to do. It was thirty.
         assert!(
@@ -206,12 +206,20 @@ async fn a_link_that_is_slow_and_full_is_not_taken_for_dead_by_either_end() {
     at_a.post_message(&large).expect("posted");
     assert_eq!(next(&mut heard).await.len(), large.len());
     for node in [&a, &b] {
-        assert_eq!(node.inspect().await.expect("runs").counters.unresponsive, 0);
+        assert_eq!(
+            node.inspect()
+                .await
+                .expect("runs")
+                .counters
+                .peers
+                .unresponsive,
+            0
+        );
     }
     drop(at_b);
 }
 
-/// One node is on the thread of the test, which sleeps; the other has one of its own.
+/// One node is on the thread of the test, which is blocked; the other has one of its own.
 #[tokio::test]
 async fn a_node_that_stood_still_blames_nobody_is_let_go_and_comes_back() {
     for how in BOTH {
@@ -219,25 +227,38 @@ async fn a_node_that_stood_still_blames_nobody_is_let_go_and_comes_back() {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "that it stands still is what happens"
-)]
 async fn stand_still(mesh: &Mesh) {
     let a = mesh.builder("a").spawn().await.expect("starts");
     let b = mesh.apart("b").seeds(addresses(&a).await);
     let b = b.spawn().await.expect("starts");
     until(&a, |it| it.peers.len() == 1).await;
-    std::thread::sleep(Duration::from_secs(7));
-    let seen = until(&b, |it| it.counters.unresponsive == 1).await;
-    assert_eq!(seen.counters.unresponsive, 1);
+    // Until the other lets it go.
+    block_thread(until(&b, |it| it.counters.peers.unresponsive == 1));
     until(&b, |it| it.peers.len() == 1).await;
     let still = until(&a, |it| it.peers.len() == 1).await;
-    assert_eq!(still.counters.unresponsive, 0);
-    // For a moment only: nobody is let go.
-    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(still.counters.peers.unresponsive, 0);
+    // Until the other wonders: nobody is let go.
+    let id = a.peer_id();
+    block_thread(within(async {
+        let is_silent = |it: Vec<MemberInfo>| it.iter().any(|it| it.peer_id == id && it.is_silent);
+        while !is_silent(b.members().await.expect("runs")) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }));
     for (node, expected) in [(&a, 0), (&b, 1)] {
         let snapshot = until(node, |it| it.peers.len() == 1).await;
-        assert_eq!(snapshot.counters.unresponsive, expected);
+        assert_eq!(snapshot.counters.peers.unresponsive, expected);
     }
+}
+
+/// Blocks the thread, and all that runs on it, until something elsewhere has happened.
+fn block_thread<T: Send>(awaited: impl Future<Output = T> + Send) -> T {
+    std::thread::scope(|scope| {
+        let elsewhere = scope.spawn(|| {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().build().expect("starts");
+            runtime.block_on(awaited)
+        });
+        elsewhere.join().expect("no panic")
+    })
 }

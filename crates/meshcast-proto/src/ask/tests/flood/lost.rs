@@ -111,7 +111,7 @@ fn who_is_known_before_its_neighbour_tells_of_its_link_is_asked() {
 }
 
 #[test]
-fn of_one_asked_alone_whose_reply_was_lost_that_is_told_at_once() {
+fn the_loss_of_the_reply_of_one_asked_alone_is_told_at_once() {
     let mut world = World::new(4, &chain(4));
     world.ask([], Some(3), 5_000);
     world.run(1_032);

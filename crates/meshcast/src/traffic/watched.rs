@@ -3,59 +3,41 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
 
-/// An observer of what passes on the streams of a connection. It is kept as long as the connection.
-pub(crate) trait Watch {
-    type Stream: WatchStream;
+use super::{per_peer::Claim, signs::Signs};
 
-    /// For a stream that the other side opened.
-    fn inbound(&self) -> Self::Stream;
-
-    /// For one that was opened here.
-    fn outbound(&self) -> Self::Stream;
-}
-
-/// An observer of what passes on a stream.
-pub(crate) trait WatchStream {
-    fn on_read(&mut self, _bytes: usize) {}
-
-    fn on_write(&mut self, bytes: &[u8]);
-}
-
+/// A connection that leaves signs of what passes. Its claim on them goes with it.
 #[derive(Debug)]
-pub(crate) struct Watched<M, W> {
+pub(crate) struct Watched<M> {
     muxer: M,
-    watch: W,
+    signs: Claim<Signs>,
 }
 
-impl<M, W> Watched<M, W> {
-    pub(crate) const fn new(muxer: M, watch: W) -> Self {
-        Self { muxer, watch }
+impl<M> Watched<M> {
+    pub(super) const fn new(muxer: M, signs: Claim<Signs>) -> Self {
+        Self { muxer, signs }
     }
 }
 
-impl<M, W> StreamMuxer for Watched<M, W>
-where
-    M: StreamMuxer<Substream: Unpin> + Unpin,
-    W: Watch<Stream: Unpin> + Unpin,
-{
-    type Substream = Stream<M::Substream, W::Stream>;
+impl<M: StreamMuxer<Substream: Unpin> + Unpin> StreamMuxer for Watched<M> {
+    type Substream = Stream<M::Substream>;
     type Error = M::Error;
 
     fn poll_inbound(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
-        let Self { muxer, watch } = self.get_mut();
+        let Self { muxer, signs } = self.get_mut();
         let polled = Pin::new(muxer).poll_inbound(cx);
         polled.map_ok(|stream| Stream {
             stream,
-            watch: watch.inbound(),
+            signs: Arc::clone(signs.of()),
         })
     }
 
@@ -63,11 +45,11 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
-        let Self { muxer, watch } = self.get_mut();
+        let Self { muxer, signs } = self.get_mut();
         let polled = Pin::new(muxer).poll_outbound(cx);
         polled.map_ok(|stream| Stream {
             stream,
-            watch: watch.outbound(),
+            signs: Arc::clone(signs.of()),
         })
     }
 
@@ -85,12 +67,12 @@ where
 
 /// A stream of a [`Watched`] connection.
 #[derive(Debug)]
-pub(crate) struct Stream<S, W> {
+pub(crate) struct Stream<S> {
     stream: S,
-    watch: W,
+    signs: Arc<Signs>,
 }
 
-impl<S: AsyncRead + Unpin, W: WatchStream + Unpin> AsyncRead for Stream<S, W> {
+impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -99,13 +81,13 @@ impl<S: AsyncRead + Unpin, W: WatchStream + Unpin> AsyncRead for Stream<S, W> {
         let this = self.get_mut();
         let read = Pin::new(&mut this.stream).poll_read(cx, into);
         if let Poll::Ready(Ok(bytes)) = read {
-            this.watch.on_read(bytes);
+            this.signs.on_read(bytes);
         }
         read
     }
 }
 
-impl<S: AsyncWrite + Unpin, W: WatchStream + Unpin> AsyncWrite for Stream<S, W> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -114,7 +96,7 @@ impl<S: AsyncWrite + Unpin, W: WatchStream + Unpin> AsyncWrite for Stream<S, W> 
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
         if let Poll::Ready(Ok(len)) = written {
-            this.watch.on_write(bytes.get(..len).unwrap_or_default());
+            this.signs.on_written(len);
         }
         written
     }

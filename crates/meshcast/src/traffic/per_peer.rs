@@ -9,7 +9,7 @@ use libp2p::PeerId;
 
 /// Of each peer one thing, that all of its connections share. Clones are the same.
 #[derive(Debug)]
-pub(crate) struct PerPeer<T>(Arc<Mutex<HashMap<PeerId, SharedValue<T>>>>);
+pub(super) struct PerPeer<T>(Arc<Mutex<HashMap<PeerId, SharedValue<T>>>>);
 
 #[derive(Debug)]
 struct SharedValue<T> {
@@ -19,7 +19,7 @@ struct SharedValue<T> {
 
 /// One connection's claim on what there is of its peer, given up when dropped.
 #[derive(Debug)]
-pub(crate) struct Claim<T> {
+pub(super) struct Claim<T> {
     all: PerPeer<T>,
     peer: PeerId,
     of: Arc<T>,
@@ -27,7 +27,7 @@ pub(crate) struct Claim<T> {
 
 impl<T> PerPeer<T> {
     /// For a new connection; `make` for the first of a peer.
-    pub(crate) fn claim(&self, peer: PeerId, make: impl FnOnce() -> T) -> Claim<T> {
+    pub(super) fn claim(&self, peer: PeerId, make: impl FnOnce() -> T) -> Claim<T> {
         let mut peers = self.lock();
         let entry = peers.entry(peer).or_insert_with(|| SharedValue {
             of: Arc::new(make()),
@@ -42,7 +42,7 @@ impl<T> PerPeer<T> {
     }
 
     /// `None` if the peer has no connection.
-    pub(crate) fn get(&self, peer: &PeerId) -> Option<Arc<T>> {
+    pub(super) fn get(&self, peer: &PeerId) -> Option<Arc<T>> {
         self.lock().get(peer).map(|entry| Arc::clone(&entry.of))
     }
 
@@ -53,7 +53,7 @@ impl<T> PerPeer<T> {
 }
 
 impl<T> Claim<T> {
-    pub(crate) const fn of(&self) -> &Arc<T> {
+    pub(super) const fn of(&self) -> &Arc<T> {
         &self.of
     }
 }

@@ -1,9 +1,9 @@
 //! The channels open here that peers were told of, and how far they have answered.
 //!
 //! A member is told of all of them when it comes, and all members are told of one when it is
-//! opened. So that is noted once for each member and once for each channel. Two bytes are left for
-//! each pair: how far the answer is. Only what is told once more, since its answer took too long,
-//! is noted apart, and charged to the member.
+//! opened. So a time is noted once for each member and once for each channel. Each pair takes two
+//! bytes more: how far the answer is. An opening that is told once more, since its answer took too
+//! long, is noted by itself and charged to the member.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -14,8 +14,8 @@ use crate::wire::{ChannelName, Time};
 
 /// The channels that are open here.
 #[derive(Debug, Default)]
-pub(super) struct OpenHere {
-    channels: BTreeMap<ChannelName, Told>,
+pub(super) struct OpenChannels {
+    channels: BTreeMap<ChannelName, OpenChannel>,
     /// Places that no channel has.
     free: Vec<usize>,
     /// The id of the last opening that anybody was told.
@@ -24,7 +24,7 @@ pub(super) struct OpenHere {
 
 /// A channel that is open here.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Told {
+pub(super) struct OpenChannel {
     /// Its place in [`Answers`].
     place: usize,
     /// When all were told of it last.
@@ -76,7 +76,7 @@ pub(super) enum State {
     Complete,
 }
 
-impl OpenHere {
+impl OpenChannels {
     /// Something is told now.
     pub(super) const fn new_opening(&mut self, added: Duration, now: Time) -> Opening {
         self.openings += 1;
@@ -88,38 +88,38 @@ impl OpenHere {
     }
 
     /// All are told of a channel now.
-    pub(super) fn open(&mut self, channel: &ChannelName, now: Time) -> Told {
+    pub(super) fn open(&mut self, channel: &ChannelName, now: Time) -> OpenChannel {
         let opened = self.new_opening(Duration::ZERO, now);
-        let told = self.ensure(channel);
-        told.opened = opened;
-        *told
+        let open = self.ensure(channel);
+        open.opened = opened;
+        *open
     }
 
     /// A channel that is open here; it has a place from now on.
-    pub(super) fn ensure(&mut self, channel: &ChannelName) -> &mut Told {
+    pub(super) fn ensure(&mut self, channel: &ChannelName) -> &mut OpenChannel {
         let places = self.channels.len() + self.free.len();
         match self.channels.entry(channel.clone()) {
-            Entry::Occupied(told) => told.into_mut(),
-            Entry::Vacant(none) => none.insert(Told {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(none) => none.insert(OpenChannel {
                 place: self.free.pop().unwrap_or(places),
                 opened: Opening::default(),
             }),
         }
     }
 
-    pub(super) fn get(&self, channel: &ChannelName) -> Option<Told> {
+    pub(super) fn get(&self, channel: &ChannelName) -> Option<OpenChannel> {
         self.channels.get(channel).copied()
     }
 
     /// A channel is closed.
-    pub(super) fn close(&mut self, channel: &ChannelName) -> Option<Told> {
-        let told = self.channels.remove(channel)?;
-        self.free.push(told.place);
-        Some(told)
+    pub(super) fn close(&mut self, channel: &ChannelName) -> Option<OpenChannel> {
+        let open = self.channels.remove(channel)?;
+        self.free.push(open.place);
+        Some(open)
     }
 }
 
-impl Told {
+impl OpenChannel {
     /// The id that answers repeat of those who were there when all were told of it.
     pub(super) const fn opening(&self) -> u64 {
         self.opened.id
@@ -128,54 +128,54 @@ impl Told {
 
 impl Answers {
     /// It is told now of all channels that are open.
-    pub(super) fn begin(&mut self, open: &OpenHere, came: Opening) {
+    pub(super) fn begin(&mut self, all: &OpenChannels, came: Opening) {
         self.came = came;
-        for told in open.channels.values() {
-            self.await_answer(*told);
+        for open in all.channels.values() {
+            self.await_answer(*open);
         }
     }
 
     /// It was told of a channel.
-    pub(super) fn await_answer(&mut self, told: Told) {
-        self.heard_mut(told).state = State::Awaited;
+    pub(super) fn await_answer(&mut self, open: OpenChannel) {
+        self.heard_mut(open).state = State::Awaited;
     }
 
     /// The opening that it is to answer, or has answered.
-    pub(super) fn opening(&self, told: Told) -> Opening {
-        let again = self.again.get(&told.place);
+    pub(super) fn opening(&self, open: OpenChannel) -> Opening {
+        let again = self.again.get(&open.place);
         again
             .copied()
-            .unwrap_or(match self.came.id > told.opened.id {
+            .unwrap_or(match self.came.id > open.opened.id {
                 true => self.came,
-                false => told.opened,
+                false => open.opened,
             })
     }
 
-    pub(super) fn heard(&self, told: Option<Told>) -> AnswerHeard {
-        let heard = told.and_then(|told| self.heard.get(told.place));
+    pub(super) fn heard(&self, open: Option<OpenChannel>) -> AnswerHeard {
+        let heard = open.and_then(|open| self.heard.get(open.place));
         heard.copied().unwrap_or_default()
     }
 
-    pub(super) fn heard_mut(&mut self, told: Told) -> &mut AnswerHeard {
-        let places = self.heard.len().max(told.place + 1);
+    pub(super) fn heard_mut(&mut self, open: OpenChannel) -> &mut AnswerHeard {
+        let places = self.heard.len().max(open.place + 1);
         self.heard.resize(places, AnswerHeard::default());
-        &mut self.heard[told.place]
+        &mut self.heard[open.place]
     }
 
     /// Whether it has been told once more.
-    pub(super) fn is_again(&self, told: Told) -> bool {
-        self.again.contains_key(&told.place)
+    pub(super) fn is_again(&self, open: OpenChannel) -> bool {
+        self.again.contains_key(&open.place)
     }
 
     /// It is told once more.
-    pub(super) fn tell_again(&mut self, told: Told, opening: Opening) {
-        self.again.insert(told.place, opening);
-        self.await_answer(told);
+    pub(super) fn tell_again(&mut self, open: OpenChannel, opening: Opening) {
+        self.again.insert(open.place, opening);
+        self.await_answer(open);
     }
 
     /// The opening told once more counts no longer. `true` if there was one.
-    pub(super) fn end_again(&mut self, told: Told) -> bool {
-        self.again.remove(&told.place).is_some()
+    pub(super) fn end_again(&mut self, open: OpenChannel) -> bool {
+        self.again.remove(&open.place).is_some()
     }
 
     /// The number of openings that it was told once more and has not answered.
