@@ -179,7 +179,7 @@ async fn seed(key: &MeshKey, listen: Multiaddr) -> Result<Node> {
     Ok(builder.dial_members(false).spawn().await?)
 }
 
-/// How long a newcomer is waited for that comes when the attack goes on for so long.
+/// The time that a newcomer is waited for if it comes when the attack has gone on for so long.
 fn patience(attack: Attack, rest: Duration) -> Duration {
     match attack {
         // Whoever has taken all places from the newcomer's own host keeps it out for as long as it

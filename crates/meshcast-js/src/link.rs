@@ -63,7 +63,7 @@ struct Link {
     /// that has ended.
     deliver: Arc<Mutex<Option<Deliver>>>,
     keep: Mutex<Option<KeepAlive>>,
-    /// Where it began, if that was now or at a cursor and cursors of batches are wanted.
+    /// The cursor where it began, if that was now or at a cursor and cursors of batches are wanted.
     began: Option<String>,
 }
 

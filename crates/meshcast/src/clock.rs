@@ -85,7 +85,7 @@ impl WallLog {
         }
     }
 
-    /// What the wall clock said then, as far as it was looked at: always the same.
+    /// The time of the wall clock then, as far as it was looked at: always the same.
     pub(crate) fn at(&self, time: Time) -> WallTime {
         let since = self.offsets.partition_point(|(from, _)| *from <= time);
         let offset = self.offsets.get(since.saturating_sub(1));
@@ -100,7 +100,7 @@ impl WallLog {
 const MOVED: u64 = 1_000;
 
 /// A clock that is corrected as fast as systems do it moves by so many milliseconds in half an
-/// hour. Of what is older than the log the first entry says the time.
+/// hour. The first entry says the time of all that is older than the log.
 #[cfg(feature = "admin")]
 const OFFSETS: usize = 1_024;
 

@@ -15,7 +15,7 @@ impl SharedVerifier {
         Self(Arc::new(Mutex::new(verifier)))
     }
 
-    /// Who sent a frame that this peer gave. Connections verify what they bring at the same time,
+    /// The sender of a frame that this peer gave. Connections verify what they bring at the same time,
     /// where there are threads for it.
     ///
     /// The signature of a peer's own frame is not checked: the peer proved that it holds the key

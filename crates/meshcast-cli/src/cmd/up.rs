@@ -178,7 +178,7 @@ async fn stay(
     Ok(Left::Asked)
 }
 
-/// What is said before it stops, which may take seconds.
+/// Said before it stops, since that may take seconds.
 fn stopping(status: &Status) -> String {
     let cut = match status.is_whole() {
         true => "",

@@ -12,8 +12,8 @@
 //! | `POST /api/faults` | cuts, heals, kills … as `meshcast fault` does |
 //!
 //! Of the events `state` is the document and `patch` what changes in it. All paths below `/api`
-//! take the header `Authorization: Bearer KEY`. What is not done is answered by JSON, as by the
-//! admin socket.
+//! take the header `Authorization: Bearer KEY`. Refusals are JSON, as those of the admin
+//! socket.
 
 mod following;
 mod opened;

@@ -35,7 +35,7 @@ pub(crate) struct Limits {
     pub(crate) life: Option<Duration>,
 }
 
-/// How a service says that it does not do something: as text, or in a form of its own.
+/// The form in which a service refuses something: as text, or in a form of its own.
 pub(crate) type Refuse = fn(StatusCode, String) -> Response;
 
 /// Answers until it is dropped.

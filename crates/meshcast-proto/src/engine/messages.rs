@@ -350,6 +350,6 @@ impl Engine {
 /// it too is as far behind, and fetches as much as it can take.
 const LATE: Duration = Duration::from_secs(2);
 
-/// The number of signatures that are checked for an answer, some 30 µs each. What is behind them
-/// may be asked for again.
+/// The number of signatures that are checked for an answer, some 30 µs each. The frames behind
+/// them may be asked for again.
 const CHECKED_AT_ONCE: usize = 64;

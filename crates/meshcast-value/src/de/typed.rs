@@ -1,4 +1,4 @@
-//! What each type that serde knows is read from.
+//! The values that each type of serde is read from.
 
 use serde::de::{self, Visitor};
 

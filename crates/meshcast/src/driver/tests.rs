@@ -233,7 +233,13 @@ async fn what_a_member_posts_without_its_signature_is_handed_to_nobody_and_count
     for _ in 1..8 {
         assert_eq!(next(&mut heard_at_b).await, "from outside");
     }
-    let frames_invalid = a.inspect().await.expect("runs").counters.frames_invalid;
+    let frames_invalid = a
+        .inspect()
+        .await
+        .expect("runs")
+        .counters
+        .traffic
+        .frames_invalid;
     assert_eq!(frames_invalid, 0, "nothing was handed on");
     // Nor is it fetched: the next that a hears is b's.
     at_b.post_message(&Bytes::from_static(b"b"))

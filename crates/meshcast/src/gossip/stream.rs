@@ -172,7 +172,7 @@ pub(super) struct Reader<S> {
 }
 
 impl<S: AsyncRead + Unpin> Reader<S> {
-    /// What is read is charged to this account, that of the peer.
+    /// The account of the peer, which is charged with the bytes that are read.
     pub(super) fn new(stream: S, longest: usize, account: Account) -> Self {
         Self {
             stream,

@@ -77,7 +77,8 @@ fn a_peer_whose_posts_come_only_by_way_of_others_is_mute_and_a_copy_of_it_speaks
     }
 }
 
-/// What a peer is given of what it wants of peer 0, and who misbehaved.
+/// Asks for numbers of peer 0 as a peer, and returns those that it is given, up to where that is an
+/// answer, and the last number there is for an offence of peer 0.
 fn ask(engine: &mut Engine, asker: usize, seqs: SeqRange, now: Time) -> (Vec<SeqRange>, Seq) {
     let want = Want {
         channel: channel(0),

@@ -213,7 +213,7 @@ impl PresenceTracker {
         entry.account.charge(Entry::charged(record));
         let before = std::mem::replace(&mut entry.record, record.clone());
         entry.left = left;
-        // Whoever says something new was there a moment ago, however long it was not heard.
+        // A member that says something new was there a moment ago, however long it was not heard.
         entry.told = now;
         let differs = before.state != record.state || before.since != record.since;
         let is_shown = entry.shown.is_some();

@@ -74,7 +74,7 @@ impl Hostile {
     }
 }
 
-/// What is said first is said before everything here knows the peer.
+/// The first message is sent before everything here knows the peer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_not_read_what_it_is_told_first_is_given_no_records_until_it_does() {
     let mesh = Mesh::new();

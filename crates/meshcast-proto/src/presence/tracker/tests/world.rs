@@ -584,7 +584,7 @@ impl World {
     }
 }
 
-/// Which peers have which channels open: it stands with both.
+/// The channels that peers have open: it stands with both.
 fn by_peer(tracker: &PresenceTracker) -> BTreeSet<(Sender, ChannelName)> {
     let links = tracker.links.iter();
     let each = links.flat_map(|(peer, link)| link.rooms.iter().map(|name| (*peer, name.clone())));
