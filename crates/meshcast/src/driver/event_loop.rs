@@ -50,6 +50,15 @@ impl Driver {
                 return give_way(cx);
             }
             self.schedule.posted_last = false;
+            // Before all else that may be due: a message that came is on its way to readers. After
+            // this node stood still it also shows who is there before anybody is found to be silent.
+            let before = (events, self.sessions.worked);
+            if woken || self.network.swarm.is_dirty() {
+                events += self.poll_swarm(cx, EVENTS_A_ROUND - events);
+            }
+            woken = false;
+            let has_more_events = events == EVENTS_A_ROUND;
+            self.hear_inbox(!has_more_events);
             if let Poll::Ready(end) = self.poll_commands(cx) {
                 return Poll::Ready(end);
             }
@@ -59,19 +68,13 @@ impl Driver {
             self.check_ready();
             self.ask_held();
             self.follow_expecting();
-            let before = (events, self.sessions.worked);
-            if woken || self.network.swarm.is_dirty() {
-                events += self.poll_swarm(cx, EVENTS_A_ROUND - events);
-            }
-            woken = false;
-            let has_more_events = events == EVENTS_A_ROUND;
-            self.hear_inbox(!has_more_events);
             let is_full = has_more_events || self.sessions.worked >= WORK_A_ROUND;
             if followed.more || is_full || self.waiters.inspections.is_busy() {
                 return give_way(cx);
             }
             // Each event may be a reason for something else.
-            if (events, self.sessions.worked) == before && !self.poll_alarm(alarm.as_mut(), cx) {
+            let is_over = (events, self.sessions.worked) == before && !self.network.swarm.is_dirty();
+            if is_over && !self.poll_alarm(alarm.as_mut(), cx) {
                 return Poll::Pending;
             }
         }
