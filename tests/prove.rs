@@ -92,8 +92,15 @@ pub enum Scenario {
     },
     /// Messages of two nodes to two others are lost, but not what comes back.
     OneWay(Timed),
-    /// The link between two nodes is cut without a word.
-    Silent(Timed),
+    /// Links are cut without a word.
+    Silent {
+        /// How it goes on.
+        #[command(flatten)]
+        timed: Timed,
+        /// Which links.
+        #[arg(long, value_enum, default_value_t = Cut::One)]
+        cut: Cut,
+    },
     /// Three groups that do not reach each other.
     ThreeWay(Timed),
     /// Two halves that part and meet every two seconds.
@@ -166,6 +173,17 @@ pub enum Scenario {
     },
 }
 
+/// The links that are cut.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum Cut {
+    /// That between the first node and the last.
+    One,
+    /// One of each node, all at once.
+    Several,
+    /// All of the first node but one: a spare way is left.
+    AllButOne,
+}
+
 /// For how long.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Timed {
@@ -206,7 +224,7 @@ impl Scenario {
                 rate,
             } => links::past_window(bench, Duration::from_secs(*seconds), *history_bytes, *rate),
             Self::OneWay(timed) => links::one_way(bench, *timed),
-            Self::Silent(timed) => links::silent(bench, *timed),
+            Self::Silent { timed, cut } => links::silent(bench, *timed, *cut),
             Self::ThreeWay(timed) => links::three_way(bench, *timed),
             Self::Flapping(timed) => links::flapping(bench, *timed),
             Self::Chain(timed) => links::chain(bench, *timed),
@@ -275,7 +293,10 @@ impl Scenario {
                 rate,
             },
             Self::OneWay(short),
-            Self::Silent(short),
+            Self::Silent {
+                timed: short,
+                cut: Cut::One,
+            },
             Self::ThreeWay(short),
             Self::Flapping(short),
             Self::Chain(short),

@@ -1,12 +1,12 @@
 //! Links that break, in network namespaces.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use anyhow::Result;
 use meshcast_sim::{At, Rules};
 
 use super::{
-    Timed,
+    Cut, Timed,
     bench::{BOUND, Bench, Window, latency, recovery},
 };
 use crate::{account::Delivery, clock::now, fleet::Fleet};
@@ -119,22 +119,36 @@ pub(super) fn one_way(bench: &mut Bench, timed: Timed) -> Result<()> {
     })
 }
 
-/// The link between two nodes is cut and neither is told. Both are still linked to all others, who
-/// have what they lack.
-pub(super) fn silent(bench: &mut Bench, timed: Timed) -> Result<()> {
-    let name = "silent cut";
+/// Links are cut and neither end is told. Both are still linked to others, who have what they lack.
+pub(super) fn silent(bench: &mut Bench, timed: Timed, cut: Cut) -> Result<()> {
+    let name = match cut {
+        Cut::One => "silent cut",
+        Cut::Several => "silent cuts of one link of each",
+        Cut::AllButOne => "silent cuts of all links of one but one",
+    };
     let mut fleet = bench.linked_fleet(name)?;
-    let last = fleet.len() - 1;
+    let nodes = fleet.len();
+    let pairs: Vec<(usize, usize)> = match cut {
+        Cut::One => vec![(0, nodes - 1)],
+        Cut::Several => (0..nodes / 2).map(|n| (n, nodes - 1 - n)).collect(),
+        Cut::AllButOne => (2..nodes).map(|n| (0, n)).collect(),
+    };
     fleet.load(timed.rate, bench.common.size)?;
     fleet.pass(WARM)?;
     let from = now();
-    fleet.net()?.cut(0, last)?;
+    for (a, b) in &pairs {
+        fleet.net()?.cut(*a, *b)?;
+    }
     fleet.pass(Duration::from_secs(timed.seconds))?;
     fleet.net()?.heal()?;
     let healed = now();
     fleet.pass(AFTER)?;
     fleet.settle(BOUND)?;
-    let ends = [fleet.process_name(0), fleet.process_name(last)];
+    let ends = pairs.iter().map(|(a, b)| {
+        let [a, b] = [a, b].map(|node| fleet.process_name(*node));
+        [(a.clone(), b.clone()), (b, a)]
+    });
+    let ends: HashSet<_> = ends.flatten().collect();
     bench.judge(
         name,
         fleet,
@@ -142,15 +156,19 @@ pub(super) fn silent(bench: &mut Bench, timed: Timed) -> Result<()> {
         |_| (),
         |report, _, account| {
             let crosses = |delivery: &Delivery<'_>| {
-                ends.contains(delivery.sender) && ends.contains(delivery.receiver)
+                ends.contains(&(delivery.sender.clone(), delivery.receiver.clone()))
             };
             let meanwhile = latency(account, Window::new(from, healed), crosses);
-            report.detail(format!("between the two: p50 {:.1?}", meanwhile.at(0.5)));
-            // Half a second until others have told what they have, and the ways to ask for it.
+            report.detail(format!(
+                "between those that were cut off: p50 {:.1?}, p99.9 {:.1?}",
+                meanwhile.at(0.5),
+                meanwhile.at(0.999)
+            ));
+            // Others are told what everybody has within half a second, and some have it.
             report.limit(
-                "between the two, p99",
+                "between those that were cut off, p99",
                 meanwhile.at(0.99),
-                Duration::from_secs(1),
+                Duration::from_millis(500),
             );
             report.demand(account.gaps().count() == 0, || "there are gaps".to_owned());
         },

@@ -143,6 +143,7 @@ fn around(values: impl Iterator<Item = f64>) -> Range<f64> {
 const fn color(system: System) -> RGBColor {
     match system {
         System::Meshcast => RGBColor(213, 94, 0),
+        System::MeshcastShared => RGBColor(150, 60, 0),
         System::MeshcastTuned => RGBColor(240, 160, 100),
         System::Gossipsub => RGBColor(0, 114, 178),
         System::GossipsubUnsigned => RGBColor(86, 180, 233),

@@ -36,6 +36,8 @@ pub(crate) enum System {
     /// This project as a user runs it: default limits, a spawned task that reads with
     /// `recv().await`.
     Meshcast,
+    /// The same on the runtime of the process, in place of a thread of its own.
+    MeshcastShared,
     /// This project with 16 MiB of history, read in batches by the task that also publishes.
     MeshcastTuned,
     /// libp2p gossipsub as it comes: TCP, noise, yamux, each message signed.
@@ -144,6 +146,7 @@ impl System {
         match self {
             Self::Gossipsub | Self::GossipsubUnsigned | Self::Iroh | Self::Nats => 1024 * 1024,
             Self::Meshcast
+            | Self::MeshcastShared
             | Self::MeshcastTuned
             | Self::Zenoh
             | Self::Redis
@@ -154,7 +157,10 @@ impl System {
 
     /// Whether it is this project.
     pub(crate) const fn is_meshcast(self) -> bool {
-        matches!(self, Self::Meshcast | Self::MeshcastTuned)
+        matches!(
+            self,
+            Self::Meshcast | Self::MeshcastShared | Self::MeshcastTuned
+        )
     }
 
     /// Whether the publisher sends to each subscriber itself, whatever links there are to be.
@@ -165,8 +171,9 @@ impl System {
     /// Runs a node of it until the process is told to end.
     pub(crate) async fn work(self, spec: Spec) -> Result<()> {
         match self {
-            Self::Meshcast => worker::work::<meshcast::Meshcast<false>>(spec).await,
-            Self::MeshcastTuned => worker::work::<meshcast::Meshcast<true>>(spec).await,
+            Self::Meshcast => worker::work::<meshcast::Meshcast<false, false>>(spec).await,
+            Self::MeshcastShared => worker::work::<meshcast::Meshcast<false, true>>(spec).await,
+            Self::MeshcastTuned => worker::work::<meshcast::Meshcast<true, false>>(spec).await,
             Self::Gossipsub => worker::work::<gossipsub::Gossipsub<true>>(spec).await,
             Self::GossipsubUnsigned => worker::work::<gossipsub::Gossipsub<false>>(spec).await,
             Self::Tcp => worker::work::<tcp::Tcp<false>>(spec).await,

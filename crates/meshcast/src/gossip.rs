@@ -2,9 +2,9 @@
 //!
 //! The driver [joins](Gossip::join) and leaves channels, [publishes](Gossip::publish) frames and
 //! [hands them on](Gossip::forward), makes a peer that lags [lazy](Gossip::set_lazy), and is told
-//! of frames, slow peers and offences by [`GossipEvent`]. Each frame was verified. Order, loss and
-//! repair are none of this wing's business: it knows no engine, no session and no peer but by its
-//! id.
+//! of frames, slow peers and offences by [`GossipEvent`]. Each frame was verified, but for the
+//! signature of one that its sender brought itself (decision 0061). Order, loss and repair are none
+//! of this wing's business: it knows no engine, no session and no peer but by its id.
 //!
 //! # What of gossipsub there is
 //!

@@ -7,7 +7,7 @@ use futures::{
     stream::{SelectAll, select},
 };
 use meshcast::{BroadcastChannel, Limits, MeshKey, Message, Messages, Multiaddr, RecvError};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{runtime::Handle, task::JoinSet, time::sleep};
 
 use super::{CHANNEL, LOOK_INTERVAL, Node, PublishBeside, drain};
 use crate::{
@@ -19,9 +19,9 @@ use crate::{
 
 /// A node with one channel, of bytes or typed, and further ones of bytes. As a user runs it a
 /// spawned task reads each channel; tuned, the task that publishes reads all of them, many messages
-/// at a time.
+/// at a time. Shared, the node runs on the runtime of the process.
 #[derive(Debug)]
-pub(crate) struct Meshcast<const TUNED: bool> {
+pub(crate) struct Meshcast<const TUNED: bool, const SHARED: bool> {
     node: meshcast::Node,
     address: String,
     channel: Channel,
@@ -48,20 +48,24 @@ enum Channel {
     },
 }
 
-impl<const TUNED: bool> Node for Meshcast<TUNED> {
+impl<const TUNED: bool, const SHARED: bool> Node for Meshcast<TUNED, SHARED> {
     async fn open(spec: &Spec, tally: &SharedTally) -> Result<Self> {
         let seeds = spec.peers.iter().map(|peer| peer.parse());
         let seeds: Vec<Multiaddr> = seeds.collect::<Result<_, _>>()?;
-        let node = meshcast::Node::builder()
+        let builder = meshcast::Node::builder()
             .name(format!("node-{}", spec.index))
             // Only on loopback and only for measuring, so the key may stand here.
             .key(MeshKey::from_entropy([9; 48]))
             .listen("127.0.0.1:0")
             .seeds(seeds)
             .limits(limits(spec.payload, TUNED))
-            .dial_members(!spec.links_only)
-            .spawn()
-            .await?;
+            .dial_members(!spec.links_only);
+        let builder = if SHARED {
+            builder.runtime(Handle::current())
+        } else {
+            builder
+        };
+        let node = builder.spawn().await?;
         let addresses = node.inspect().await?.node.listen_addresses;
         let address = addresses
             .first()

@@ -18,7 +18,8 @@ pub enum Output {
     /// Give this frame to gossip.
     Publish(Frame),
     /// Hand a frame of another on by gossip, to those whom
-    /// [`Engine::recipients`](super::Engine::recipients) names.
+    /// [`Engine::recipients`](super::Engine::recipients) names, if it [is
+    /// signed](crate::is_signed).
     Forward(Forward),
     /// Give these values to the channel objects of that name. Posts of this node come here too, for
     /// the other objects of its process.

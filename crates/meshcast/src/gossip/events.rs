@@ -15,7 +15,7 @@ pub(crate) enum GossipEvent {
         /// Who brought it.
         from: PeerId,
         frame: Frame,
-        /// Who posted it, verified.
+        /// Who posted it: by its signature, or by its own connection.
         member: Arc<Member>,
     },
     /// A peer listens on other topics than before.
@@ -40,7 +40,7 @@ pub(crate) enum GossipEvent {
 pub(crate) enum Report {
     /// The peer listens on these topics from now on, or does so no more.
     Listens(Vec<(Topic, bool)>),
-    /// The peer brought a frame, which is verified.
+    /// The peer brought a frame, and this is known to have posted it.
     Frame(Frame, Arc<Member>),
     /// The peer brought what is no frame of a member.
     NoFrame {
