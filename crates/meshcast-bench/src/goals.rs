@@ -130,7 +130,7 @@ const fn at_most(title: &'static str, measure: Measure, must: f64, aim: Option<f
     }
 }
 
-const GOALS: [Goal; 24] = [
+const GOALS: [Goal; 23] = [
     at_most(
         "idle, 64 B, p50 against gossipsub",
         Measure::Ratio("idle", figures::P50, System::Gossipsub),

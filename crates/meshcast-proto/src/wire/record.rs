@@ -119,18 +119,22 @@ pub const fn fragment_count(len: usize) -> usize {
 
 /// The records of a section, one by one, without copying.
 #[derive(Clone)]
-pub(crate) struct Records(Bytes);
+pub(crate) struct Records {
+    section: Bytes,
+    /// Where the next one begins.
+    at: usize,
+}
 
 impl fmt::Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Records({} bytes)", self.0.len())
+        write!(f, "Records({} bytes)", self.section.len() - self.at)
     }
 }
 
 impl Records {
     /// Of a section that [`Self::survey`] accepted.
     pub(crate) const fn of(section: Bytes) -> Self {
-        Self(section)
+        Self { section, at: 0 }
     }
 
     /// Checks a section and tells what is in it.
@@ -169,10 +173,13 @@ impl Iterator for Records {
     // In place: to hand over a record takes longer than to read it.
     #[inline(always)]
     fn next(&mut self) -> Option<Record> {
-        let (len, flags) = read_word(&mut self.0).ok()?;
-        if len > self.0.len() {
+        let mut rest = self.section.get(self.at..)?;
+        let (len, flags) = read_word(&mut rest).ok()?;
+        if len > rest.len() {
             return None;
         }
+        let begins = self.at + RECORD_OVERHEAD;
+        self.at = begins + len;
         let format = if flags & RAW == 0 {
             Format::Value
         } else {
@@ -187,7 +194,7 @@ impl Iterator for Records {
         Some(Record {
             format,
             part,
-            payload: self.0.split_to(len),
+            payload: self.section.slice(begins..self.at),
         })
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures::FutureExt as _;
+use meshcast_proto::Posted;
 use meshcast_value::DecodeError;
 use tokio::task::{AbortHandle, JoinHandle};
 use tracing::{Instrument as _, Span};
@@ -157,18 +158,17 @@ impl<T: Payload> Handlers<T> {
     /// Makes a message of a value, or says that it is none and counts it.
     // In place; see `Unpacked::next_for`.
     #[inline(always)]
-    pub(super) fn decode(&self, mut value: Received) -> Result<Message<T>, RecvError> {
-        match payload::take(&mut value.posted) {
-            Ok(data) => Ok(Message {
-                data,
-                origin: value.origin,
-            }),
-            Err(source) => Err(self.undecodable(value, source).into()),
+    pub(super) fn decode(&self, value: Received) -> Result<Message<T>, RecvError> {
+        let Received { origin, posted } = value;
+        match payload::take(posted) {
+            Ok(data) => Ok(Message { data, origin }),
+            Err(failed) => Err(self.undecodable(origin, *failed).into()),
         }
     }
 
     #[cold]
-    fn undecodable(&self, value: Received, source: DecodeError) -> Undecodable {
+    fn undecodable(&self, origin: Origin, (posted, source): (Posted, DecodeError)) -> Undecodable {
+        let value = Received { origin, posted };
         let origin = &value.origin;
         self.hub.common().stats().undecodable();
         tracing::debug!(channel = ?self.hub.name(), name = %origin.member.credential().name,

@@ -181,11 +181,13 @@ impl<T: Payload> Messages<T> {
             return None;
         }
         let value = current.next_for(self.object.id);
-        let due = current.due();
+        if value.is_none() || self.read.is_some() {
+            let due = current.due();
+            self.note(due);
+        }
         if value.is_none() {
             self.current = None;
         }
-        self.note(due);
         value
     }
 

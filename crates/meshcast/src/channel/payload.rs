@@ -1,6 +1,6 @@
 //! From `T` to the bytes of a record and back.
 
-use std::{any::Any, cell::RefCell, mem};
+use std::{any::Any, cell::RefCell};
 
 use bytes::Bytes;
 use meshcast_proto::{Format, Posted};
@@ -93,23 +93,45 @@ fn in_scratch<R>(
 }
 
 /// Decodes a posted value that nobody else needs: bytes are taken as they are.
-#[inline]
-pub(crate) fn take<T: Payload>(posted: &mut Posted) -> Result<T, DecodeError> {
-    if posted.format == Format::Raw
-        && let Some(bytes) = take_bytes(&mut posted.payload)
-    {
-        return Ok(bytes);
-    }
-    decode(posted)
+///
+/// # Errors
+/// With the value, which does not decode.
+#[inline(always)]
+pub(crate) fn take<T: Payload>(posted: Posted) -> Result<T, Box<(Posted, DecodeError)>> {
+    let Posted {
+        seqs,
+        format,
+        payload,
+    } = posted;
+    let payload = match format {
+        Format::Raw => match as_it_is(payload) {
+            Ok(bytes) => return Ok(bytes),
+            Err(payload) => payload,
+        },
+        Format::Value => payload,
+    };
+    decode_whole(Posted {
+        seqs,
+        format,
+        payload,
+    })
+}
+
+/// Not in place, so that [`take`] need not have the value in memory.
+#[inline(never)]
+fn decode_whole<T: Payload>(posted: Posted) -> Result<T, Box<(Posted, DecodeError)>> {
+    decode(&posted).map_err(|error| Box::new((posted, error)))
 }
 
 /// The payload itself if that is a `T`.
-#[inline]
-fn take_bytes<T: 'static>(payload: &mut Bytes) -> Option<T> {
+#[inline(always)]
+fn as_it_is<T: 'static>(payload: Bytes) -> Result<T, Bytes> {
     let mut slot: Option<T> = None;
-    let same = (&mut slot as &mut dyn Any).downcast_mut::<Option<Bytes>>()?;
-    *same = Some(mem::take(payload));
-    slot
+    match (&mut slot as &mut dyn Any).downcast_mut::<Option<Bytes>>() {
+        Some(same) => *same = Some(payload),
+        None => return Err(payload),
+    }
+    slot.ok_or_else(Bytes::new)
 }
 
 /// Decodes a posted value.

@@ -73,7 +73,8 @@ impl Driver {
                 return give_way(cx);
             }
             // Each event may be a reason for something else.
-            let is_over = (events, self.sessions.worked) == before && !self.network.swarm.is_dirty();
+            let is_over =
+                (events, self.sessions.worked) == before && !self.network.swarm.is_dirty();
             if is_over && !self.poll_alarm(alarm.as_mut(), cx) {
                 return Poll::Pending;
             }
