@@ -62,6 +62,30 @@ export async function up(...options) {
   return { ...report, directory, end };
 }
 
+/** What tells of so many nodes that there are not, and of messages a second (fleet.mjs). */
+export async function fleet(nodes, rate) {
+  const directory = mkdtempSync(join(tmpdir(), 'meshcast-told-'));
+  const script = new URL('fleet.mjs', import.meta.url).pathname;
+  const process_ = run(process.execPath, [script, directory, nodes, rate], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await firstLine(process_, 'the fleet');
+  const ended = new Promise((resolve) => process_.once('exit', resolve));
+  const end = async () => {
+    process_.kill('SIGTERM');
+    await ended;
+    rmSync(directory, { recursive: true, force: true });
+  };
+  return { directory, end };
+}
+
+/** A dashboard of the nodes there. */
+export async function dashboard(directory) {
+  const env = { ...process.env, XDG_RUNTIME_DIR: directory, TMPDIR: directory };
+  const options = { env, stdio: ['ignore', 'pipe', 'inherit'] };
+  const process_ = run(program('MESHCAST'), ['dashboard', '--json', '--port', '0'], options);
+  const { page } = JSON.parse(await firstLine(process_, 'the dashboard'));
+  return { page, pid: process_.pid, end: () => process_.kill('SIGTERM') };
+}
+
 export async function launch() {
   const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
   return chromium.launch({ executablePath, args: FLAGS });

@@ -1,11 +1,13 @@
 // Makes the pictures of the page: `MESHCAST=…/meshcast node shots.mjs DIRECTORY`, wide and as on a
-// phone, light and dark, with 5 nodes of which one is cut off, and with 100 of which one is down.
-// Those of docs/ are the JPEGs among them: that of 100 is of a page that is told what 100 would say,
-// since they take minutes to start on a small machine. `node shots.mjs DIRECTORY 5` starts 5 alone.
+// phone, light and dark: with 5 nodes of which one is cut off, with 100 of which one is down, and
+// with 100 that there are not and that post a thousand messages a second (fleet.mjs). Those of docs/
+// are the JPEGs among them: that of 100 is of a page that is told what 100 would say, since they
+// take minutes to start on a small machine. `node shots.mjs DIRECTORY 5` starts 5 alone, `100` as
+// many, and `busy` none.
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { PATIENCE, launch, open, post, up } from './browser.mjs';
+import { PATIENCE, dashboard, fleet, launch, open, post, up } from './browser.mjs';
 import { detailOf, mock, view } from './mock.mjs';
 
 const directory = process.argv[2] ?? 'shots';
@@ -69,6 +71,15 @@ async function hundred() {
   await mesh.end();
 }
 
+/** A hundred that there are not, which post a thousand messages a second. */
+async function busy() {
+  const { directory, end } = await fleet(100, 1000);
+  const serves = await dashboard(directory);
+  await all(serves, 'busy-');
+  serves.end();
+  await end();
+}
+
 async function told() {
   const state = view(['fra', 'iad', 'nrt', 'gru', 'syd'], 20);
   state.members['iad-7'] = { region: 'iad', state: 'down', links: 0 };
@@ -96,7 +107,8 @@ async function told() {
   server.end();
 }
 
-await told();
-if (only !== '100') await five();
-if (only !== '5') await hundred();
+if (only !== 'busy') await told();
+if (only !== '5') await busy();
+if (only === undefined || only === '5') await five();
+if (only === undefined || only === '100') await hundred();
 await browser.close();
