@@ -6,7 +6,7 @@ import { LAND, project } from './world.js';
 
 const TAU = 2 * Math.PI;
 /** How many messages may be on their way on the map at once. */
-const FLIGHTS = 30;
+const FLIGHTS = 16;
 /** With more links than this on the map fewer are shown, or nothing else would be seen. */
 const FLIGHTS_AMONG_MANY = 10;
 /** In how many straight parts one goes along a curve. */
