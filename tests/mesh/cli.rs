@@ -189,7 +189,7 @@ fn a_channel_that_somebody_only_asked_about_is_not_listed_afterwards() {
     assert!(stdout.contains("fra-1"), "{stdout}");
     assert_eq!(
         stderr,
-        "fra-1 opens typo for this question alone, so it is listed too\n"
+        "fra-1 opens typo for this question alone, so it is listed too"
     );
     eventually("it is gone", PATIENCE, || {
         let channels = session.json(&["channels", "--node", "fra-1"]);

@@ -1,5 +1,4 @@
 use clap::{CommandFactory, error::ErrorKind};
-use meshcast::Region;
 
 use super::*;
 
@@ -111,6 +110,17 @@ fn the_empty_channel_and_negative_numbers_can_be_posted() {
     assert_eq!(post.value.as_deref(), Some("--json"));
 }
 
+#[test]
+fn times_have_units() {
+    assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
+    assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+    assert_eq!(duration("200ms"), Ok(Duration::from_millis(200)));
+    assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+    for nonsense in ["", "s", "-1", "1d", "1e400", "9999999999999999999999h"] {
+        assert!(duration(nonsense).is_err(), "{nonsense}");
+    }
+}
+
 /// The help of the command and of each of its subcommands, as on a terminal of eighty columns.
 fn helps() -> Vec<String> {
     let mut command = Args::command().term_width(80);
@@ -141,7 +151,8 @@ fn help_begins_with_examples() {
 /// As in a comment of the source, which takes none.
 #[test]
 fn help_shows_no_escapes() {
-    let all = Args::command();
+    let mut all = Args::command();
+    all.build();
     for command in all
         .get_subcommands()
         .flat_map(|it| it.get_subcommands().chain([it]))
