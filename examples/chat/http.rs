@@ -130,7 +130,8 @@ pub(crate) fn greeting(node: &Node) -> Event {
     event("at", at).retry(Duration::from_secs(1))
 }
 
-/// The line that a browser hears while nothing else happens. When it does not, it looks for another instance.
+/// A browser hears this while nothing else happens. When it does not, it looks for another
+/// instance.
 pub(crate) fn signs_of_life() -> KeepAlive {
     let interval = Duration::from_secs(5);
     KeepAlive::new()

@@ -58,8 +58,8 @@ pub(crate) enum Tell {
         channel: u32,
         read: bool,
         post: bool,
-        /// Where it begins, unless that is in the past. Whoever is cut off before any other cursor
-        /// goes on there.
+        /// The beginning, unless that is in the past. A client that is cut off before any other
+        /// cursor goes on there.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cursor: Option<String>,
     },

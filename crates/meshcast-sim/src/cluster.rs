@@ -297,8 +297,8 @@ impl Cluster {
     }
 
     /// Ends all nodes, as a node is that is asked to, and returns what each left behind. First it
-    /// lets what is on its way arrive, for 2 s at most: the receivers leave too. What is cut stays
-    /// cut: [heal](Self::heal) it before if nobody is to leave with what others lack.
+    /// lets what is on its way arrive, for 2 s at most: the receivers leave too. Cuts
+    /// stay: [heal](Self::heal) them before if nobody is to leave with what others lack.
     pub async fn shutdown(mut self) -> Vec<(NodeName, Shutdown)> {
         let nodes: Vec<Node> = self.members.iter_mut().filter_map(Member::take).collect();
         let flushed = futures::future::join_all(nodes.iter().map(Node::flush));

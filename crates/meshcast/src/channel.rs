@@ -379,8 +379,8 @@ impl ChannelOptions {
 
     /// Whether the object is there only to look, for tools that show what goes on: it hears as any
     /// other, and is counted apart too, as [`ChannelInfo::observers`](crate::ChannelInfo). So
-    /// several such tools do not take each other for a reason to stay, and the node leaves a channel
-    /// at once that was only looked at. By default it is not.
+    /// several such tools do not take each other for a reason to stay, and the node leaves a
+    /// channel at once that was only looked at. By default it is not.
     pub fn observer(self, observer: bool) -> Self {
         Self { observer, ..self }
     }

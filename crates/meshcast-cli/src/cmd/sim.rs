@@ -69,8 +69,8 @@ pub(crate) struct SimRun {
     /// Where to write what the run was like: a page to look at (.html), or JSON (.json)
     #[arg(long, value_name = "FILE", conflicts_with = "watch")]
     pub(crate) report: Option<PathBuf>,
-    /// Print all that the engine of one process is told and says; fra0.1 is the first process of the
-    /// node fra0
+    /// Print all that the engine of one process is told and says; fra0.1 is the first process of
+    /// the node fra0
     #[arg(long, value_name = "PROCESS", conflicts_with = "log")]
     pub(crate) watch: Option<String>,
 }

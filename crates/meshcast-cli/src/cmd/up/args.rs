@@ -17,8 +17,8 @@ use crate::args::{
 /// "earth", /messages lists what it posted and heard (the last 1,000), /metrics is for Prometheus.
 /// Without a key in MESHCAST_KEY or --key-file a new one is made.
 ///
-/// A page shows the nodes, live, and breaks them by clicks. Its address is printed first; the key at
-/// its end lets you in.
+/// A page shows the nodes, live, and breaks them by clicks. Its address is printed first; the key
+/// at its end lets you in.
 ///
 /// Messages between regions take as long as between real ones, if that is known: regions named ams,
 /// cdg, fra, gru, iad, jnb, lhr, nrt, ord, sin, sjc, syd and yyz. The times are printed. With
