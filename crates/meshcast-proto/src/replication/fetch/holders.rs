@@ -1,10 +1,11 @@
 //! The claims of peers to have something of a log, how far they are believed, and who of them keeps
 //! up.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use super::{
     Context, Step,
+    few::Few,
     requests::{HEDGE, Requests},
 };
 use crate::{
@@ -16,13 +17,13 @@ use crate::{
 /// The peers that told what they have of a log.
 #[derive(Debug, Default)]
 pub(crate) struct Holders {
-    peers: BTreeMap<Sender, Holder>,
+    peers: Few<Holder>,
     /// The highest `next` of any of them, or of one that said so before.
     highest: Option<Seq>,
 }
 
-/// What a peer has of a log.
-#[derive(Debug, Clone, Copy)]
+/// What a peer has of a log. There may be thousands of each peer: what few need is by itself.
+#[derive(Debug)]
 struct Holder {
     oldest: Seq,
     next: Seq,
@@ -37,13 +38,13 @@ struct Holder {
     /// counts no more until it says something else.
     dismissed: bool,
     /// Requests in a row that it did not honour although it says that it has what was asked for.
-    unhonoured: Option<Unhonoured>,
+    unhonoured: Option<Box<Unhonoured>>,
     /// There were so many that what it says it has counts no more, until it gives something, but
     /// for a try now and then.
     discredited: bool,
     /// The number that it denied last of those it claims to have.
     denied: Option<Seq>,
-    failures: u32,
+    failures: u8,
     not_before: Time,
     hops: u8,
     /// This node is the next on its way to the sender.
@@ -94,7 +95,7 @@ impl Holders {
             holding,
             opening,
         } = *claim;
-        let holder = self.peers.entry(peer).or_insert_with(|| Holder {
+        let holder = self.peers.get_or_insert_with(peer, || Holder {
             oldest: holding.oldest,
             next: holding.next,
             begin: holding.begin,
@@ -136,7 +137,7 @@ impl Holders {
 
     /// Whether a peer told what it has.
     pub(crate) fn contains(&self, peer: Sender) -> bool {
-        self.peers.contains_key(&peer)
+        self.peers.contains(&peer)
     }
 
     /// Whether a peer told what it has, and nobody else says that there is more: otherwise it may
@@ -233,7 +234,7 @@ impl Holders {
     /// Reports of peers other than the sender on numbers from `first` on count no more, until they
     /// say something else.
     pub(super) fn dismiss(&mut self, first: Seq, sender: Sender) {
-        for (peer, holder) in &mut self.peers {
+        for (peer, holder) in self.peers.iter_mut() {
             holder.dismissed |= *peer != sender && first < holder.next;
         }
     }
@@ -439,18 +440,21 @@ impl Holder {
 
     fn fail(&mut self, now: Time) {
         self.failures = self.failures.saturating_add(1);
-        self.not_before = now + RETRY * 2u32.saturating_pow(self.failures.min(6));
+        self.not_before = now + RETRY * 2u32.saturating_pow(u32::from(self.failures.min(6)));
     }
 
     /// It did not give what it says it has, when `asked` for it then. `true` if that was once too
     /// often; `heard` is when it last said anything, so that a link that is cut is told from one
     /// that does not want.
     fn not_honoured(&mut self, asked: Time, heard: Time, now: Time) -> bool {
-        let unhonoured = self.unhonoured.get_or_insert(Unhonoured {
-            first: asked,
-            heard: 0,
-            heard_since: asked,
-        });
+        let new = || {
+            Box::new(Unhonoured {
+                first: asked,
+                heard: 0,
+                heard_since: asked,
+            })
+        };
+        let unhonoured = self.unhonoured.get_or_insert_with(new);
         if asked <= heard {
             unhonoured.heard = unhonoured.heard.saturating_add(1);
         } else {
@@ -473,7 +477,7 @@ impl Holder {
     }
 
     /// It gave what was asked of it.
-    const fn served(&mut self) {
+    fn served(&mut self) {
         self.failures = 0;
         self.unhonoured = None;
         self.denied = None;
