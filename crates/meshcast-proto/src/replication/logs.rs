@@ -9,7 +9,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    bounds::{Budget, Deadlines, Payer},
+    bounds::{Budget, Deadlines},
     conduct::Offence,
     identity::{CLOCK_SKEW, Member},
     log::{Arrival, Insert, LogLimits, Lru, MAX_TOMBSTONES, Owner, Quota, Tier, Tombstones},

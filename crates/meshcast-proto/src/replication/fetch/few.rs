@@ -38,10 +38,19 @@ impl<V> Few<V> {
     pub(super) fn remove(&mut self, peer: &Sender) {
         if let Ok(at) = self.find(peer) {
             self.0.remove(at);
-            let len = self.0.len();
-            if self.0.capacity() > 2 * (len + room(len)) || len == 0 {
-                self.0.shrink_to(len);
-            }
+            self.shrink();
+        }
+    }
+
+    pub(super) fn retain(&mut self, mut stays: impl FnMut(&Sender) -> bool) {
+        self.0.retain(|(peer, _)| stays(peer));
+        self.shrink();
+    }
+
+    fn shrink(&mut self) {
+        let len = self.0.len();
+        if self.0.capacity() > 2 * (len + room(len)) || len == 0 {
+            self.0.shrink_to(len);
         }
     }
 
@@ -107,6 +116,10 @@ mod tests {
                 } else {
                     few.remove(&peer);
                     map.remove(&peer);
+                }
+                if n % 16 == 15 {
+                    few.retain(|peer| peer.key()[0] % 3 > 0);
+                    map.retain(|peer, _| peer.key()[0] % 3 > 0);
                 }
                 prop_assert_eq!(few.get(&peer), map.get(&peer));
                 prop_assert_eq!(few.contains(&peer), map.contains_key(&peer));
