@@ -35,10 +35,10 @@ struct Holder {
     /// It says that there is more than is known for sure, and nobody who says so gave it: that
     /// counts no more until it says something else.
     dismissed: bool,
-    /// What it did not give when it was asked.
+    /// Requests that it did not fulfil.
     trouble: Option<Box<Trouble>>,
-    /// It did not honour so many requests that what it says it has counts no more, until it gives something, but
-    /// for a try now and then.
+    /// It did not honour so many requests that its claim counts no more, until it gives something,
+    /// but for a try now and then.
     discredited: bool,
     failures: u8,
     not_before: Time,
@@ -48,7 +48,7 @@ struct Holder {
     listener: Progress,
 }
 
-/// What a peer did not give. Few peers have any.
+/// The requests that a peer did not fulfil. Few peers have any.
 #[derive(Debug, Default)]
 struct Trouble {
     /// Numbers it was asked for and does not have.
