@@ -217,7 +217,9 @@ impl Engine {
     /// A member connected: there is a link that delivers messages in order.
     pub fn handle_peer_up(&mut self, peer: Sender, now: Time) {
         self.debug_assert_drained();
-        self.logs.peers.add(peer, now);
+        let mut effects = Effects::default();
+        self.logs.handle_peer_up(peer, now, &mut effects);
+        self.take_effect(effects, now);
         self.health.handle_up(peer, now);
         let open = self.channels.iter().filter(|(_, channel)| channel.is_open);
         let opening = self.logs.peers.tell(peer, now);
@@ -315,7 +317,8 @@ impl Engine {
         self.outputs.poll()
     }
 
-    /// When to call [`Self::handle_timeout`].
+    /// When to call [`Self::handle_timeout`]. It does a bounded part of what is due: if there is
+    /// more, it is to be called again at the same time, after whatever else there is to do.
     pub fn poll_timeout(&self) -> Option<Time> {
         [
             self.logs.poll_timeout(),

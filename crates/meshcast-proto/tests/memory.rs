@@ -84,6 +84,16 @@ fn say(engine: &mut Engine, peer: Sender, message: SyncMessage, now: Time) {
     drain(engine);
 }
 
+/// A peer is connected no more: what it said is looked at some at a time.
+fn leave(engine: &mut Engine, peer: Sender, now: Time) {
+    engine.handle_peer_down(peer, now);
+    drain(engine);
+    while engine.poll_timeout().is_some_and(|due| due <= now) {
+        engine.handle_timeout(now);
+        drain(engine);
+    }
+}
+
 /// Claims of senders that nobody ever heard of.
 fn invented(on: &ChannelName, opening: u64, logs: std::ops::Range<usize>) -> SyncMessage {
     let log = |n| Holding {
@@ -164,8 +174,7 @@ fn what_is_charged_is_what_it_takes_within_a_factor_of_two() {
         assert!(charged <= 2 * taken, "{charged} of {taken}");
         // And all of it is given back.
         for n in 0..identities {
-            engine.handle_peer_down(sender(1, n), Time::ZERO);
-            drain(&mut engine);
+            leave(&mut engine, sender(1, n), Time::ZERO);
         }
         assert_eq!(engine.budget().used(), 0);
     }
@@ -228,8 +237,7 @@ fn what_members_are_told_once_more_since_they_answer_late_is_charged_to_them() {
         assert!(charged <= 2 * taken, "{charged} of {taken}");
         assert!(charged > 0);
         for n in 0..identities {
-            engine.handle_peer_down(sender(1, n), late);
-            drain(&mut engine);
+            leave(&mut engine, sender(1, n), late);
         }
         assert_eq!(engine.budget().used(), 0);
     }

@@ -17,6 +17,7 @@
 //! It has no outputs of its own: [`Fetch::step`] says what to do, and whoever does it says so with
 //! [`Fetch::asked`].
 
+mod few;
 mod holders;
 mod loss;
 mod relay;

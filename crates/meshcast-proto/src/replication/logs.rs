@@ -9,7 +9,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    bounds::{Budget, CLAIM_BYTES, Deadlines, Payer},
+    bounds::{Budget, Deadlines},
     conduct::Offence,
     identity::{CLOCK_SKEW, Member},
     log::{Arrival, Insert, LogLimits, Lru, MAX_TOMBSTONES, Owner, Quota, Tier, Tombstones},
@@ -25,7 +25,7 @@ pub(crate) use self::{
 };
 use self::{
     ask_queue::{AskQueue, Class, Turn},
-    by_peer::{ByPeer, LogId},
+    by_peer::{ByPeer, Departures, LogId},
     changes::Changes,
     refusals::Refusals,
 };
@@ -43,6 +43,7 @@ pub(crate) struct Logs {
     logs: BTreeMap<LogKey, LogEntry>,
     /// Who has to do with which.
     by_peer: ByPeer,
+    departures: Departures,
     /// When which log wants to be advanced although nothing came.
     deadlines: Deadlines<LogKey>,
     /// Logs that want to ask somebody who may not be asked for more at the moment.
@@ -129,6 +130,7 @@ impl Logs {
             changes: Changes::default(),
             logs: BTreeMap::new(),
             by_peer: ByPeer::default(),
+            departures: Departures::default(),
             deadlines: Deadlines::default(),
             lru: Lru::new(limits.max_logs, replay),
             quota: Quota::default(),
@@ -237,19 +239,36 @@ impl Logs {
         }
     }
 
+    /// A peer is connected.
+    pub(crate) fn handle_peer_up(&mut self, peer: Sender, now: Time, out: &mut Effects) {
+        // Its earlier claims do not count for its new session.
+        while self.departures.contains(peer) {
+            self.look_after_departed(now, out);
+        }
+        self.peers.add(peer, now);
+    }
+
     /// A peer is gone: what it had nobody has from it.
     pub(crate) fn handle_peer_down(&mut self, peer: Sender, now: Time, out: &mut Effects) {
         self.peers.remove(peer);
-        let (involved, keys) = self.by_peer.take(peer);
-        self.budget
-            .release(Payer::from(peer), involved * CLAIM_BYTES);
+        self.departures.begin(peer, now);
+        self.look_after_departed(now, out);
+        self.ask_on(now, out);
+    }
+
+    /// Looks at some of the logs that peers had to do with that are gone.
+    fn look_after_departed(&mut self, now: Time, out: &mut Effects) {
         let mut missed = Vec::new();
-        for key in &keys {
+        for _ in 0..LOOKS {
+            let Some((peer, log, key)) = self.departures.next(&self.by_peer) else {
+                break;
+            };
+            self.release_claim(peer, log);
             #[cfg(test)]
             {
                 self.looked_at += 1;
             }
-            let Some(LogEntry { replica, .. }) = self.logs.get_mut(key) else {
+            let Some(LogEntry { replica, .. }) = self.logs.get_mut(&key) else {
                 continue;
             };
             if replica.fetch.holders().gate(peer).is_some() {
@@ -257,30 +276,33 @@ impl Logs {
             }
             replica.askers.remove(&peer);
             let gone = replica.fetch.handle_gone(peer);
+            if replica.upstream == Some(peer)
+                && replica.update_route(self.me, &key, &self.peers, now)
+            {
+                out.advances.route_changed.insert(key.clone());
+            }
             // What others say of it counts from now on.
             if gone || key.1 == peer || replica.is_reported_by_nobody() {
                 missed.push(key);
             }
-            if replica.upstream == Some(peer)
-                && replica.update_route(self.me, key, &self.peers, now)
-            {
-                out.advances.route_changed.insert(key.clone());
-            }
         }
         for key in missed {
             // There is nothing to know of a log that nobody who is there has ever heard of.
-            if self.get(key).is_some_and(Replica::is_reported_by_nobody) {
-                self.remove(key);
+            if self.get(&key).is_some_and(Replica::is_reported_by_nobody) {
+                self.remove(&key);
             } else {
-                self.advance(key, now, out);
+                self.advance(&key, now, out);
             }
         }
-        self.ask_on(now, out);
     }
 
-    /// Advances every log that wants to be.
+    /// Advances logs that want to be: so many at a time, the rest in the next call.
     pub(crate) fn handle_timeout(&mut self, now: Time, out: &mut Effects) {
-        while let Some(key) = self.deadlines.take_due(now) {
+        self.look_after_departed(now, out);
+        for _ in 0..LOOKS {
+            let Some(key) = self.deadlines.take_due(now) else {
+                break;
+            };
             while let Some(entry) = self.logs.get_mut(&key)
                 && let Some(late) = entry.replica.fetch.expire(&self.peers, now)
             {
@@ -310,7 +332,8 @@ impl Logs {
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        self.deadlines.first()
+        let due = [self.deadlines.first(), self.departures.since()];
+        due.into_iter().flatten().min()
     }
 
     /// Who posts here.
@@ -398,6 +421,11 @@ impl LogEntry {
         }
     }
 }
+
+/// The number of logs that are looked at in one call because a peer is gone, and because it is time
+/// to: some milliseconds of work. A member may have told of thousands, and messages of others do
+/// not wait until all were looked at. The rest is due at once.
+const LOOKS: usize = 256;
 
 fn subject(member: &Member) -> Subject {
     member.credential().subject

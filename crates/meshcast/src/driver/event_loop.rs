@@ -64,11 +64,11 @@ impl Driver {
             }
             self.inspect();
             self.dialling.poll_lookups(cx, &self.clock);
-            self.handle_timeouts();
+            let has_more_due = self.handle_timeouts();
             self.check_ready();
             self.ask_held();
             self.follow_expecting();
-            let is_full = has_more_events || self.sessions.worked >= WORK_A_ROUND;
+            let is_full = has_more_events || has_more_due || self.sessions.worked >= WORK_A_ROUND;
             if followed.more || is_full || self.waiters.inspections.is_busy() {
                 return give_way(cx);
             }

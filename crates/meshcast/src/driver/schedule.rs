@@ -5,7 +5,7 @@ use std::time::Duration;
 use libp2p::swarm::SwarmEvent;
 use meshcast_proto::{ChannelName, Engine, Time};
 
-use super::Driver;
+use super::{Driver, EngineCell};
 use crate::behaviour::BehaviourEvent;
 
 /// Where the loop of the driver stands.
@@ -32,12 +32,16 @@ impl Schedule {
 }
 
 impl Driver {
-    /// Does what is due.
-    pub(super) fn handle_timeouts(&mut self) {
+    /// Does what is due. `true` if the engine has more of it to do than it does at once: that is
+    /// for the next round.
+    pub(super) fn handle_timeouts(&mut self) -> bool {
         let now = self.clock.now();
-        if self.engine.poll_timeout().is_some_and(|due| due <= now) {
+        let is_due = |engine: &EngineCell| engine.poll_timeout().is_some_and(|due| due <= now);
+        let was_due = is_due(&self.engine);
+        if was_due {
             self.with_engine(Engine::handle_timeout);
         }
+        let has_more = was_due && is_due(&self.engine);
         if self.questions.poll_timeout().is_some_and(|due| due <= now) {
             self.handle_ask_timeout();
         }
@@ -55,6 +59,7 @@ impl Driver {
             self.schedule.next_check = now + CHECK_INTERVAL;
             self.check(now);
         }
+        has_more
     }
 
     /// Looks at what has no deadline of its own.

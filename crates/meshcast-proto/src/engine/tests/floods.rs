@@ -50,6 +50,11 @@ impl Victim {
         self.drain()
     }
 
+    fn is_due(&self) -> bool {
+        let due = self.engine.poll_timeout();
+        due.is_some_and(|due| due <= self.now)
+    }
+
     /// Lets time pass. Returns of how many logs peers are told meanwhile.
     fn run(&mut self, time: Duration) -> usize {
         let (until, mut told) = (self.now + time, 0);
@@ -310,9 +315,21 @@ fn who_comes_and_goes_in_a_loop_has_no_more_logs_looked_at_than_it_told_of() {
         assert_eq!(looked_at, TIMES * tells, "what it said is looked at");
     }
     victim.engine.logs.audit();
-    // All of what the other told is gone with it.
+    // All of what the other told is gone with it, some at a time.
+    let looked_at = victim.engine.logs.looked_at;
     victim.engine.handle_peer_down(sender(0), victim.now);
     victim.drain();
+    let at_once = victim.engine.logs.looked_at - looked_at;
+    assert!((1..=LOGS / 32).contains(&at_once), "{at_once}");
+    let mut rounds = 0;
+    while victim.is_due() {
+        let looked_at = victim.engine.logs.looked_at;
+        victim.engine.handle_timeout(victim.now);
+        victim.drain();
+        assert!(victim.engine.logs.looked_at - looked_at <= at_once);
+        rounds += 1;
+        assert!(rounds <= LOGS / at_once, "it ends");
+    }
     assert!(!victim.engine.logs.has(&channel(0)));
     assert_eq!(victim.engine.budget().used(), 0);
 }
@@ -354,6 +371,11 @@ fn who_asks_for_what_is_not_kept_is_charged_for_each_log_until_it_goes() {
     victim.engine.logs.audit();
     victim.engine.handle_peer_down(sender(1), victim.now);
     victim.drain();
+    assert!(used(&victim) > 0, "they are looked at some at a time");
+    while victim.is_due() {
+        victim.engine.handle_timeout(victim.now);
+        victim.drain();
+    }
     victim.engine.logs.audit();
     assert_eq!(used(&victim), 0);
 }

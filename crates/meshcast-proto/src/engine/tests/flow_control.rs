@@ -399,6 +399,10 @@ fn all_channels_together_have_a_window_and_are_told_in_turn() {
     // And when nothing is on the way, all are.
     engine.handle_peer_down(sender(1), now);
     drain(engine, &mut told);
+    while engine.poll_timeout().is_some_and(|due| due <= now) {
+        engine.handle_timeout(now);
+        drain(engine, &mut told);
+    }
     assert_eq!(told, names[896..]);
 }
 

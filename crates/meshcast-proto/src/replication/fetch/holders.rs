@@ -1,10 +1,11 @@
 //! The claims of peers to have something of a log, how far they are believed, and who of them keeps
 //! up.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use super::{
     Context, Step,
+    few::Few,
     requests::{HEDGE, Requests},
 };
 use crate::{
@@ -16,39 +17,46 @@ use crate::{
 /// The peers that told what they have of a log.
 #[derive(Debug, Default)]
 pub(crate) struct Holders {
-    peers: BTreeMap<Sender, Holder>,
+    peers: Few<Holder>,
     /// The highest `next` of any of them, or of one that said so before.
     highest: Option<Seq>,
 }
 
-/// What a peer has of a log.
-#[derive(Debug, Clone, Copy)]
+/// What a peer has of a log. There may be thousands of each peer: what few need is by itself.
+#[derive(Debug)]
 struct Holder {
     oldest: Seq,
     next: Seq,
     /// Below this it never waited for anything.
     begin: Seq,
-    /// Numbers it was asked for and does not have.
-    lacks: Option<SeqRange>,
     /// In which [opening](crate::replication::Wanted::opening) of the channel it said so: it has
     /// the log then, so it needs not be told where to begin.
     opening: u64,
     /// It says that there is more than is known for sure, and nobody who says so gave it: that
     /// counts no more until it says something else.
     dismissed: bool,
-    /// Requests in a row that it did not honour although it says that it has what was asked for.
-    unhonoured: Option<Unhonoured>,
-    /// There were so many that what it says it has counts no more, until it gives something, but
-    /// for a try now and then.
+    /// Requests that it did not fulfil.
+    trouble: Option<Box<Trouble>>,
+    /// It did not honour so many requests that its claim counts no more, until it gives something,
+    /// but for a try now and then.
     discredited: bool,
-    /// The number that it denied last of those it claims to have.
-    denied: Option<Seq>,
-    failures: u32,
+    failures: u8,
     not_before: Time,
     hops: u8,
     /// This node is the next on its way to the sender.
     is_behind: bool,
     listener: Progress,
+}
+
+/// The requests that a peer did not fulfil. Few peers have any.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// Numbers it was asked for and does not have.
+    lacks: Option<SeqRange>,
+    /// Requests in a row that it did not honour although it says that it has what was asked for.
+    unhonoured: Option<Unhonoured>,
+    /// The number that it denied last of those it claims to have.
+    denied: Option<Seq>,
 }
 
 /// Requests in a row that a peer did not honour.
@@ -94,16 +102,14 @@ impl Holders {
             holding,
             opening,
         } = *claim;
-        let holder = self.peers.entry(peer).or_insert_with(|| Holder {
+        let holder = self.peers.get_or_insert_with(peer, || Holder {
             oldest: holding.oldest,
             next: holding.next,
             begin: holding.begin,
-            lacks: None,
             opening,
             dismissed: false,
-            unhonoured: None,
+            trouble: None,
             discredited: false,
-            denied: None,
             failures: 0,
             not_before: now,
             hops: holding.hops,
@@ -111,9 +117,11 @@ impl Holders {
             listener: Progress::new(holding.next, holding.lowest, checkpoints, now),
         });
         // It waits for what it did not have when it was asked, or has got it.
-        let may_have_it =
-            |lacks: &mut SeqRange| holding.next <= lacks.first() || holding.oldest < holder.oldest;
-        holder.lacks.take_if(may_have_it);
+        let keeps_more = holding.oldest < holder.oldest;
+        let may_have_it = |lacks: &mut SeqRange| holding.next <= lacks.first() || keeps_more;
+        holder.ease(|trouble| {
+            trouble.lacks.take_if(may_have_it);
+        });
         let before = (holder.oldest, holder.next, holder.begin);
         holder.dismissed &= before == (holding.oldest, holding.next, holding.begin);
         (holder.oldest, holder.next, holder.begin) = (holding.oldest, holding.next, holding.begin);
@@ -136,7 +144,7 @@ impl Holders {
 
     /// Whether a peer told what it has.
     pub(crate) fn contains(&self, peer: Sender) -> bool {
-        self.peers.contains_key(&peer)
+        self.peers.contains(&peer)
     }
 
     /// Whether a peer told what it has, and nobody else says that there is more: otherwise it may
@@ -233,7 +241,7 @@ impl Holders {
     /// Reports of peers other than the sender on numbers from `first` on count no more, until they
     /// say something else.
     pub(super) fn dismiss(&mut self, first: Seq, sender: Sender) {
-        for (peer, holder) in &mut self.peers {
+        for (peer, holder) in self.peers.iter_mut() {
             holder.dismissed |= *peer != sender && first < holder.next;
         }
     }
@@ -375,18 +383,20 @@ impl Holders {
         if let Some(lacks) = lacks.filter(|_| !waits) {
             // Holes are filled from below, so an earlier one apart from this is of no interest any
             // more.
-            let known = holder.lacks.filter(|known| known.touches(lacks));
-            holder.lacks = Some(known.map_or(lacks, |known| known.hull(lacks)));
+            let known = holder.lacks().filter(|known| known.touches(lacks));
+            let lacks = known.map_or(lacks, |known| known.hull(lacks));
+            holder.trouble.get_or_insert_default().lacks = Some(lacks);
         }
         if came.is_none() {
             // Not a failure of the link, but no reason to ask it first next time either.
             holder.not_before = now + RETRY;
             // It may have lost it, or be about to fetch it; but not again and again.
             let claimed = holder.oldest <= asked.first() && !declined;
-            let again = claimed && holder.denied == Some(asked.first());
-            if claimed {
-                holder.denied = Some(asked.first());
-            }
+            let denied = claimed.then(|| {
+                let trouble = holder.trouble.get_or_insert_default();
+                trouble.denied.replace(asked.first())
+            });
+            let again = denied == Some(Some(asked.first()));
             return again && holder.not_honoured(now, heard, now);
         }
         if helped {
@@ -421,7 +431,10 @@ impl Holders {
 
     /// No more tries for those who did not give what they were asked for.
     pub(super) fn discredit_unhonoured(&mut self, now: Time) {
-        let unhonoured = |holder: &&mut Holder| holder.unhonoured.is_some() && !holder.discredited;
+        let unhonoured = |holder: &&mut Holder| {
+            let trouble = holder.trouble.as_ref();
+            trouble.is_some_and(|it| it.unhonoured.is_some()) && !holder.discredited
+        };
         let holders = self.peers.values_mut().filter(unhonoured);
         holders.for_each(|holder| holder.discredit(now));
     }
@@ -439,14 +452,15 @@ impl Holder {
 
     fn fail(&mut self, now: Time) {
         self.failures = self.failures.saturating_add(1);
-        self.not_before = now + RETRY * 2u32.saturating_pow(self.failures.min(6));
+        self.not_before = now + RETRY * 2u32.saturating_pow(u32::from(self.failures.min(6)));
     }
 
     /// It did not give what it says it has, when `asked` for it then. `true` if that was once too
     /// often; `heard` is when it last said anything, so that a link that is cut is told from one
     /// that does not want.
     fn not_honoured(&mut self, asked: Time, heard: Time, now: Time) -> bool {
-        let unhonoured = self.unhonoured.get_or_insert(Unhonoured {
+        let trouble = self.trouble.get_or_insert_default();
+        let unhonoured = trouble.unhonoured.get_or_insert(Unhonoured {
             first: asked,
             heard: 0,
             heard_since: asked,
@@ -473,11 +487,30 @@ impl Holder {
     }
 
     /// It gave what was asked of it.
-    const fn served(&mut self) {
+    fn served(&mut self) {
         self.failures = 0;
-        self.unhonoured = None;
-        self.denied = None;
         self.discredited = false;
+        self.ease(|trouble| (trouble.unhonoured, trouble.denied) = (None, None));
+    }
+
+    /// Takes back some of what it did not give.
+    fn ease(&mut self, ease: impl FnOnce(&mut Trouble)) {
+        if let Some(trouble) = &mut self.trouble {
+            ease(trouble);
+            if let Trouble {
+                lacks: None,
+                unhonoured: None,
+                denied: None,
+            } = **trouble
+            {
+                self.trouble = None;
+            }
+        }
+    }
+
+    /// The numbers it was asked for and does not have.
+    fn lacks(&self) -> Option<SeqRange> {
+        self.trouble.as_ref()?.lacks
     }
 
     /// The lowest part of these numbers that it has, as far as what it says counts.
@@ -487,7 +520,7 @@ impl Holder {
         }
         let mut first = seqs.first().max(self.oldest);
         let last = seqs.last().min(self.next.previous()?);
-        if let Some(lacks) = self.lacks
+        if let Some(lacks) = self.lacks()
             && lacks.contains(first)
         {
             first = lacks.last().next();
@@ -498,7 +531,7 @@ impl Holder {
     /// Whether it never waited for this number and has not said that it cannot get it.
     fn can_relay(&self, first: Seq) -> bool {
         let may = !self.discredited && self.next > first && self.begin > first;
-        may && self.lacks.is_none_or(|lacks| !lacks.contains(first))
+        may && self.lacks().is_none_or(|lacks| !lacks.contains(first))
     }
 }
 
@@ -534,12 +567,10 @@ mod tests {
             oldest: Seq::FIRST,
             next: Seq::FIRST.next(),
             begin: Seq::FIRST,
-            lacks: None,
             opening: 0,
             dismissed: false,
-            unhonoured: None,
+            trouble: None,
             discredited: false,
-            denied: None,
             failures: 0,
             not_before: Time::ZERO,
             hops: 1,

@@ -1,8 +1,8 @@
 //! Loss detection: when the numbers of a hole will never come.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use super::{Context, Holes, holders::Holders};
+use super::{Context, Holes, few::Few, holders::Holders};
 use crate::wire::{Sender, Seq, SeqRange, Time};
 
 /// For how long the lowest hole of a log has been waited for, and who cannot fill it.
@@ -14,9 +14,9 @@ pub(super) struct Hole {
     /// When to ask for it first.
     pub(super) ask_at: Time,
     /// Peers who have gone past it, and since when that is known.
-    past: BTreeMap<Sender, Time>,
+    past: Few<Time>,
     /// Peers who are there and have not told what they have, and since when that is known.
-    silent: BTreeMap<Sender, Time>,
+    silent: Few<Time>,
 }
 
 impl Hole {
@@ -37,7 +37,7 @@ impl Hole {
         };
         let (mut past, silent) = before.map_or_else(Default::default, |it| (it.past, it.silent));
         for peer in holders.past(first) {
-            past.entry(peer).or_insert(now);
+            past.get_or_insert_with(peer, || now);
         }
         let since = known.unwrap_or(now);
         Some(Self {
@@ -96,7 +96,7 @@ impl Hole {
     ) -> Option<(Seq, Time)> {
         // Each for itself: who goes back to waiting for it, or comes, has all the time again.
         self.past
-            .retain(|peer, _| holders.gone_past(*peer, first).is_some());
+            .retain(|peer| holders.gone_past(*peer, first).is_some());
         let mut past = |peer: Sender| {
             let (next, has_waited) = holders.gone_past(peer, first)?;
             let patience = if peer == around.sender || has_waited {
@@ -104,14 +104,14 @@ impl Hole {
             } else {
                 COME_BACK
             };
-            Some((next, *self.past.entry(peer).or_insert(now) + patience))
+            Some((next, *self.past.get_or_insert_with(peer, || now) + patience))
         };
         if holders.contains(around.sender) {
             return past(around.sender);
         }
-        self.silent.retain(|peer, _| around.peers.contains(*peer));
+        self.silent.retain(|peer| around.peers.contains(*peer));
         let mut will_tell =
-            |peer: Sender| now < *self.silent.entry(peer).or_insert(now) + TELL_TIMEOUT;
+            |peer: Sender| now < *self.silent.get_or_insert_with(peer, || now) + TELL_TIMEOUT;
         let mut all: Option<(Seq, Time)> = None;
         for (peer, interest) in around.peers.interests(around.channel) {
             // Its reports found no room: it cannot be asked, whatever it has.

@@ -1,10 +1,14 @@
 //! The logs that each peer has to do with: those of which it told or asked for something, for which
 //! it is charged, and those that it posts. When a peer goes, these are looked at and no others. So
-//! a peer that comes and goes all the time causes no more work than by what it said.
+//! a peer that comes and goes all the time causes no more work than by what it said. That may be
+//! about thousands of logs, so they are looked at [some at a time](Departures).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Bound,
+};
 
-use crate::wire::{LogKey, Sender};
+use crate::wire::{LogKey, Sender, Time};
 
 /// The number of a log, which no other has.
 pub(super) type LogId = u64;
@@ -57,15 +61,21 @@ impl ByPeer {
         had
     }
 
-    /// A peer is gone. Returns of how many logs it told or asked for something, and these with
-    /// those that it posts, in order.
-    pub(super) fn take(&mut self, peer: Sender) -> (usize, BTreeSet<LogKey>) {
-        let involved = self.involved.remove(&peer).unwrap_or_default();
-        let posted = self.posted.range((peer, 0)..=(peer, LogId::MAX));
-        let posted = posted.map(|(_, log)| log);
-        let logs = involved.iter().chain(posted);
-        let keys = logs.filter_map(|log| self.logs.get(log).cloned()).collect();
-        (involved.len(), keys)
+    /// The next log to look at since a peer is gone: one of those it told or asked for something
+    /// of, which is to be [released](Self::release) then, or else one that it posts.
+    fn next_of(&self, departure: &mut Departure) -> Option<(LogId, LogKey)> {
+        let involved = self.involved.get(&departure.peer);
+        let log = match involved.and_then(BTreeSet::first) {
+            Some(log) => *log,
+            None => {
+                let last = Bound::Included((departure.peer, LogId::MAX));
+                let after = Bound::Excluded((departure.peer, departure.posted));
+                let (_, log) = *self.posted.range((after, last)).next()?;
+                departure.posted = log;
+                log
+            }
+        };
+        Some((log, self.logs.get(&log)?.clone()))
     }
 
     /// What peers have to do with.
@@ -80,5 +90,50 @@ impl ByPeer {
     #[cfg(test)]
     pub(super) fn all(&self) -> (BTreeMap<LogId, LogKey>, usize) {
         (self.logs.clone(), self.posted.len())
+    }
+}
+
+/// Peers that are gone, with logs to look at because of it. Until then their claims stand: they are
+/// asked for nothing, and what they said ends a moment later.
+#[derive(Debug, Default)]
+pub(super) struct Departures(VecDeque<Departure>);
+
+#[derive(Debug)]
+struct Departure {
+    peer: Sender,
+    since: Time,
+    /// Of the logs that it posts, those up to here were looked at. No log has the number 0.
+    posted: LogId,
+}
+
+impl Departures {
+    /// A peer is gone.
+    pub(super) fn begin(&mut self, peer: Sender, now: Time) {
+        self.0.push_back(Departure {
+            peer,
+            since: now,
+            posted: 0,
+        });
+    }
+
+    /// The next log to look at, and which peer is gone.
+    pub(super) fn next(&mut self, by_peer: &ByPeer) -> Option<(Sender, LogId, LogKey)> {
+        while let Some(departure) = self.0.front_mut() {
+            if let Some((log, key)) = by_peer.next_of(departure) {
+                return Some((departure.peer, log, key));
+            }
+            self.0.pop_front();
+        }
+        None
+    }
+
+    /// Whether there is something to look at because of a peer.
+    pub(super) fn contains(&self, peer: Sender) -> bool {
+        self.0.iter().any(|departure| departure.peer == peer)
+    }
+
+    /// Since when there is something to look at.
+    pub(super) fn since(&self) -> Option<Time> {
+        self.0.front().map(|departure| departure.since)
     }
 }

@@ -567,7 +567,8 @@ impl World {
         let told = |n: usize, at: usize| {
             let expected = self.expected(at, n);
             let counts = |(_, change): &&(Duration, PresenceChange)| {
-                !change.is_gone() || expected.contains_key(&change.presence().member.sender())
+                let ends = change.is_gone() || matches!(change, PresenceChange::Silent(_));
+                !ends || expected.contains_key(&change.presence().member.sender())
             };
             let changes = self.nodes[n].spots[at].changes.iter();
             changes.filter(counts).count()
