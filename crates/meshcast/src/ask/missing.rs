@@ -27,9 +27,9 @@ pub enum NoAnswerReason {
     #[error("the connection to it was lost")]
     Disconnected,
     /// It is not there, or does not have the channel open. All who can be reached, over others too,
-    /// were asked, and it was not among them. Told of [one that was named](super::Ask::only), and of those
-    /// who are [present](crate::BroadcastChannel::presence) on the channel, where somebody here
-    /// watches that.
+    /// were asked, and it was not among them. Told of [one that was named](super::Ask::only), and
+    /// of those who are [present](crate::BroadcastChannel::presence) on the channel, where somebody
+    /// here watches that.
     #[error("it cannot be reached, or does not have the channel open")]
     NotThere,
     /// Nothing came back of it over others: they may have lost the question or its answer, were too
