@@ -182,7 +182,7 @@ async fn seed(key: &MeshKey, listen: Multiaddr) -> Result<Node> {
 /// The time that a newcomer is waited for if it comes when the attack has gone on for so long.
 fn patience(attack: Attack, rest: Duration) -> Duration {
     match attack {
-        // A crowd that has taken all places from the newcomer's own host keeps it out for as long
+        // A member that has taken all places from the newcomer's own host keeps it out for as long
         // as it is there.
         Attack::Places => rest + DIALLED_AGAIN,
         _ => GIVEN_UP,

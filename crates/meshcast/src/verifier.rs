@@ -15,8 +15,8 @@ impl SharedVerifier {
         Self(Arc::new(Mutex::new(verifier)))
     }
 
-    /// The sender of a frame that this peer gave. Connections verify what they bring at the same time,
-    /// where there are threads for it.
+    /// The sender of a frame that this peer gave. Connections verify what they bring at the same
+    /// time, where there are threads for it.
     ///
     /// The signature of a peer's own frame is not checked: the peer proved that it holds the key
     /// when it connected, and nobody else writes on its connection. That is left to whoever hands

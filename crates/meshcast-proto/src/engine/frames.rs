@@ -15,8 +15,8 @@ impl Engine {
     /// Takes in a frame of another sender that is verified. If its sender gave it to this node
     /// itself, over a connection on which it proved its key, its signature may still be unchecked.
     /// A frame is refused as a replay if its sender is neither connected nor known, and by the wall
-    /// clocks of both it was posted longer ago than anything is kept. `from` is the peer that gossip
-    /// has it from. Returns what became of it.
+    /// clocks of both it was posted longer ago than anything is kept. `from` is the peer that
+    /// gossip has it from. Returns what became of it.
     pub fn handle_frame(
         &mut self,
         from: Sender,

@@ -43,8 +43,8 @@ impl NodeBuilder {
         Ok(())
     }
 
-    /// Who the node is and whom it believes, and whether others can be of its mesh: they cannot if
-    /// nobody said a key.
+    /// The identity of the node and the authorities it believes, and whether others can be of its
+    /// mesh: not if no key was given.
     pub(super) async fn find_membership(
         &self,
         chance: &mut RandomSource,

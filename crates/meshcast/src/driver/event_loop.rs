@@ -51,7 +51,8 @@ impl Driver {
             }
             self.schedule.posted_last = false;
             // Before all else that may be due: a message that came is on its way to readers. After
-            // this node stood still it also shows who is there before anybody is found to be silent.
+            // this node stood still it also shows who is there before anybody is found to be
+            // silent.
             let before = (events, self.sessions.worked);
             if woken || self.network.swarm.is_dirty() {
                 events += self.poll_swarm(cx, EVENTS_A_ROUND - events);
