@@ -1,6 +1,9 @@
-use clap::{CommandFactory, error::ErrorKind};
+use std::time::Duration;
 
-use super::*;
+use clap::{CommandFactory, error::ErrorKind};
+use meshcast::Region;
+
+use super::{numbers::duration, *};
 
 fn parse(line: &str) -> Result<Command, ErrorKind> {
     let words = line
