@@ -339,6 +339,7 @@ impl Driver {
         if !is_signed(&forward.frame) {
             return self.handle_offence(peer_id(forward.frame.sender()), Offence::Forged, 1);
         }
+        self.network.verifier.remember(&forward.frame);
         let to: Vec<_> = to.into_iter().map(peer_id).collect();
         let now = self.clock.now();
         match self.network.gossip().forward(&forward.frame, &to, now) {

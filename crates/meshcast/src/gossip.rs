@@ -238,8 +238,8 @@ impl Gossip {
 
     fn handler(&mut self, connection: ConnectionId, peer: PeerId) -> Handler {
         Handler::new(
-            (connection, sender(&peer)),
-            self.judge.clone(),
+            connection,
+            self.judge.of(sender(&peer)),
             self.announcements.clone(),
             self.peers.queue(peer, &self.announcements),
             self.mute_from,

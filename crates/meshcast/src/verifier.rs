@@ -42,6 +42,11 @@ impl SharedVerifier {
         }
     }
 
+    /// A frame was found to be [signed](meshcast_proto::is_signed): a copy of it is, too.
+    pub(crate) fn remember(&self, frame: &Frame) {
+        self.lock().remember(frame);
+    }
+
     /// Of each of many frames who sent it.
     pub(crate) fn verify_all(
         &self,

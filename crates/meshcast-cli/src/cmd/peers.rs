@@ -124,7 +124,7 @@ fn too_few(seeds: &[Seed]) -> String {
         let reason = seed.reason.as_deref().filter(|reason| *reason != state);
         let reason =
             reason.map_or_else(String::new, |reason| format!(": {}", render::text(reason)));
-        return format!("its seed {address} is {}{reason}", render::text(&state));
+        return format!("its seed {address}: {}{reason}", render::text(&state));
     }
     if seeds.is_empty() {
         return format!(
@@ -321,10 +321,10 @@ mod tests {
         let told = too_few(&[fine.clone(), refused]);
         assert_eq!(
             told,
-            "its seed /dns/a.example/tcp/1 is refused: nobody listens"
+            "its seed /dns/a.example/tcp/1: refused: nobody listens"
         );
         let told = too_few(&[seed("timed_out", Some("timed out"))]);
-        assert_eq!(told, "its seed /dns/a.example/tcp/1 is timed out");
+        assert_eq!(told, "its seed /dns/a.example/tcp/1: timed out");
         assert!(too_few(&[]).starts_with("it has no seeds, so others have to dial it"));
         let told = too_few(&[fine, seed("ourselves", None)]);
         assert!(told.contains("fewer members run than that"), "{told}");

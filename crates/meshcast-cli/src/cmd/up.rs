@@ -205,7 +205,7 @@ async fn beside_another(failure: Failure, plan: &Plan) -> Failure {
     let meshcast = program::name();
     failure.hint(format!(
         "`meshcast up` runs here already: look at it with `{meshcast} top`, or end it with Ctrl-C \
-         in its terminal; run another beside it with `{meshcast} up {} --http-base 0`",
+         in its terminal; run another beside it with `{meshcast} up{} --http-base 0`",
         other_regions(plan, &taken)
     ))
 }
@@ -224,7 +224,10 @@ fn other_regions(plan: &Plan, taken: &[&str]) -> String {
     };
     let free = KNOWN_REGIONS.iter().filter(is_free).take(wanted.len());
     let free: Vec<_> = free.copied().collect();
-    format!("--regions {}", free.join(","))
+    if free.is_empty() {
+        return String::new();
+    }
+    format!(" --regions {}", free.join(","))
 }
 
 /// The next step of a scenario, if there is one.

@@ -206,23 +206,24 @@ impl Engine {
         let kept = self.history.frames(channel, sender, seqs);
         let unchecked: Vec<_> = kept
             .take_while(|kept| {
+                let before = bytes;
                 bytes += kept.bytes.len();
-                bytes - kept.bytes.len() <= SyncMessage::MAX_FRAMES_LEN
+                before <= SyncMessage::MAX_FRAMES_LEN
             })
             .filter(|kept| !kept.is_signed())
             .take(CHECKED_AT_ONCE)
             .map(|kept| (kept.seqs.first(), kept.frame()))
             .collect();
         for (first, frame) in unchecked {
-            let is_signed = frame.as_ref().is_some_and(is_signed);
-            self.history
-                .handle_checked(channel, sender, first, is_signed);
-            if !is_signed {
-                self.outputs.push(Output::Misbehaved {
-                    peer: sender,
-                    offence: Offence::Forged,
-                });
+            if frame.as_ref().is_some_and(is_signed) {
+                self.history.set_signed(channel, sender, first);
+                continue;
             }
+            self.history.remove(channel, sender, first);
+            self.outputs.push(Output::Misbehaved {
+                peer: sender,
+                offence: Offence::Forged,
+            });
         }
     }
 

@@ -108,7 +108,6 @@ impl Verifier {
                 .iter()
                 .map(|(member, hash, signature)| (member.boot(), hash, signature));
             if signed.len() >= MIN_BATCH && all_signed(together) {
-                batch.iter().for_each(|(frame, _)| frame.set_signed());
                 continue;
             }
             for ((frame, verdict), (member, ..)) in batch.iter_mut().zip(signed) {

@@ -346,19 +346,19 @@ impl History {
         self.bytes
     }
 
-    /// The signature of a kept frame was checked, that of the frame with this first number. A frame
-    /// without a right one goes.
-    pub(crate) fn handle_checked(
-        &mut self,
-        channel: &ChannelName,
-        sender: Sender,
-        first: Seq,
-        is_signed: bool,
-    ) {
-        let gone = self.change(sender, |of_sender| {
-            of_sender.handle_checked(channel, first, is_signed)
-        });
-        self.bytes -= gone.unwrap_or(0);
+    /// The signature of the kept frame with this first number was checked, and is right.
+    pub(crate) fn set_signed(&mut self, channel: &ChannelName, sender: Sender, first: Seq) {
+        let of_sender = self.senders.get_mut(&sender);
+        let track = of_sender.and_then(|of_sender| of_sender.channels.get_mut(channel));
+        if let Some(entry) = track.and_then(|track| track.frames.get_mut(&first)) {
+            entry.is_signed = true;
+        }
+    }
+
+    /// Drops the frame with this first number.
+    pub(crate) fn remove(&mut self, channel: &ChannelName, sender: Sender, first: Seq) {
+        let gone = self.change(sender, |of_sender| of_sender.remove(channel, first));
+        self.bytes -= gone.flatten().unwrap_or(0);
     }
 
     /// Whether so many more bytes of a sender would be kept below everything that is kept of it on
@@ -441,20 +441,11 @@ impl SenderHistory {
         self.lowest.first().map(|(accepted, _)| *accepted)
     }
 
-    /// The signature of the frame with this first number was checked. If it is wrong the frame
-    /// goes, and its bytes are returned.
-    fn handle_checked(&mut self, channel: &ChannelName, first: Seq, is_signed: bool) -> usize {
-        let Some(track) = self.channels.get_mut(channel) else {
-            return 0;
-        };
-        if is_signed {
-            if let Some(entry) = track.frames.get_mut(&first) {
-                entry.is_signed = true;
-            }
-            return 0;
-        }
+    /// Returns the bytes that the frame took.
+    fn remove(&mut self, channel: &ChannelName, first: Seq) -> Option<usize> {
+        let track = self.channels.get_mut(channel)?;
         let (before, remembered) = (track.lowest(), track.remembered());
-        let size = track.frames.remove(&first).map_or(0, |gone| gone.size());
+        let size = track.frames.remove(&first)?.size();
         self.bytes -= size;
         self.remembered = self.remembered - remembered + track.remembered();
         let after = track.lowest();
@@ -462,7 +453,7 @@ impl SenderHistory {
             before.map(|before| self.lowest.remove(&(before, channel.clone())));
             after.map(|after| self.lowest.insert((after, channel.clone())));
         }
-        size
+        Some(size)
     }
 
     /// Returns the bytes it takes; 0 if it was there already.

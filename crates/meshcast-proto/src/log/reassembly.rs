@@ -165,7 +165,7 @@ impl fmt::Debug for Values {
 impl Iterator for Values {
     type Item = Posted;
 
-    // In place: to hand over a value takes longer than to read it.
+    // Inlined: a call, with the value handed over in memory, takes longer than the work.
     #[inline(always)]
     fn next(&mut self) -> Option<Posted> {
         self.left = self.left.checked_sub(1)?;

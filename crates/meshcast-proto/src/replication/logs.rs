@@ -242,6 +242,7 @@ impl Logs {
     /// A peer is connected.
     pub(crate) fn handle_peer_up(&mut self, peer: Sender, now: Time, out: &mut Effects) {
         // Its earlier claims do not count for its new session.
+        self.departures.bring_forward(peer);
         while self.departures.contains(peer) {
             self.look_after_departed(now, out);
         }

@@ -47,11 +47,20 @@ impl Served {
             lacks: Some(seqs),
         };
         for kept in history.frames(channel, sender, seqs) {
+            if !kept.is_signed() {
+                if found.frames.is_empty() {
+                    // Those before it were wrong and are gone; the rest may be asked for again.
+                    let below = kept.seqs.first().previous();
+                    found.upto = below.map_or(seqs.first(), |last| last.max(seqs.first()));
+                    found.lacks = SeqRange::new(seqs.first(), found.upto);
+                }
+                break;
+            }
             let bytes = found.bytes + kept.bytes.len();
             if found.frames.is_empty() {
                 let below = kept.seqs.first().previous();
                 found.lacks = below.and_then(|last| SeqRange::new(seqs.first(), last));
-            } else if bytes > SyncMessage::MAX_FRAMES_LEN || !kept.is_signed() {
+            } else if bytes > SyncMessage::MAX_FRAMES_LEN {
                 break;
             }
             (found.bytes, found.upto) = (bytes, kept.seqs.last());

@@ -7,7 +7,10 @@ mod unsigned;
 use std::{
     fmt,
     ops::Range,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -51,7 +54,7 @@ struct Parts {
     /// signature.
     hash: OnceLock<blake3::Hash>,
     /// Set once its signature was found to be right.
-    is_signed: OnceLock<()>,
+    is_signed: AtomicBool,
 }
 
 /// The fields of a frame, and where its records and its chain stand in it.
@@ -136,7 +139,7 @@ impl Frame {
             bytes,
             fields,
             hash: OnceLock::new(),
-            is_signed: OnceLock::new(),
+            is_signed: AtomicBool::new(false),
         })))
     }
 
@@ -210,13 +213,12 @@ impl Frame {
 
     /// Whether it is known that its signature is right.
     pub(crate) fn is_known_signed(&self) -> bool {
-        self.0.is_signed.get().is_some()
+        self.0.is_signed.load(Ordering::Relaxed)
     }
 
     /// Its signature was found to be right.
     pub(crate) fn set_signed(&self) {
-        // An error means that this is known already.
-        let _ = self.0.is_signed.set(());
+        self.0.is_signed.store(true, Ordering::Relaxed);
     }
 
     /// The signature.

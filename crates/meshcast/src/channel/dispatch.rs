@@ -156,7 +156,7 @@ impl<T: Payload> Handlers<T> {
     }
 
     /// Makes a message of a value, or says that it is none and counts it.
-    // In place; see `Unpacked::next_for`.
+    // Inlined; see `Unpacked::next_for`.
     #[inline(always)]
     pub(super) fn decode(&self, value: Received) -> Result<Message<T>, RecvError> {
         let Received { origin, posted } = value;

@@ -174,6 +174,7 @@ impl<T: Payload> Messages<T> {
     }
 
     /// The next value of the delivery that is being read.
+    // Inlined; see `Unpacked::next_for`.
     #[inline(always)]
     fn next_value(&mut self) -> Option<Received> {
         let current = self.current.as_mut()?;

@@ -96,6 +96,7 @@ fn in_scratch<R>(
 ///
 /// # Errors
 /// With the value, which does not decode.
+// Inlined; see `Unpacked::next_for`.
 #[inline(always)]
 pub(crate) fn take<T: Payload>(posted: Posted) -> Result<T, Box<(Posted, DecodeError)>> {
     let Posted {
@@ -117,13 +118,14 @@ pub(crate) fn take<T: Payload>(posted: Posted) -> Result<T, Box<(Posted, DecodeE
     })
 }
 
-/// Not in place, so that [`take`] need not have the value in memory.
+/// Not inlined, so that [`take`] can keep the value in registers.
 #[inline(never)]
 fn decode_whole<T: Payload>(posted: Posted) -> Result<T, Box<(Posted, DecodeError)>> {
     decode(&posted).map_err(|error| Box::new((posted, error)))
 }
 
 /// The payload itself if that is a `T`.
+// Inlined; see `Unpacked::next_for`.
 #[inline(always)]
 fn as_it_is<T: 'static>(payload: Bytes) -> Result<T, Bytes> {
     let mut slot: Option<T> = None;

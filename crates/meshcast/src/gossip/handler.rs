@@ -28,7 +28,6 @@ use libp2p::{
         },
     },
 };
-use meshcast_proto::Sender;
 
 /// Opens the outbound stream at once and anew when it breaks; reads the inbound stream that the
 /// peer opened last.
@@ -38,8 +37,6 @@ use meshcast_proto::Sender;
 #[derive(Debug)]
 pub(crate) struct Handler {
     connection: ConnectionId,
-    /// The peer; `None` if its id is no sender's, which the gate does not let in.
-    peer: Option<Sender>,
     judge: Judge,
     announcements: Announcements,
     queue: Queue,
@@ -75,7 +72,7 @@ enum Outbound {
 
 impl Handler {
     pub(super) fn new(
-        (connection, peer): (ConnectionId, Option<Sender>),
+        connection: ConnectionId,
         judge: Judge,
         announcements: Announcements,
         (queue, came): (Queue, Told),
@@ -83,7 +80,6 @@ impl Handler {
     ) -> Self {
         Self {
             connection,
-            peer,
             judge,
             announcements,
             queue,
@@ -213,7 +209,7 @@ impl Handler {
             return Some(Report::Listens(changes));
         }
         match rpc.next() {
-            Some(Said::Published(topic, data)) => Some(self.judge.judge(self.peer, topic, data)),
+            Some(Said::Published(topic, data)) => Some(self.judge.judge(topic, data)),
             Some(Said::Listens(..) | Said::Unreadable) => Some(Report::Unreadable),
             None => {
                 self.rpc = None;

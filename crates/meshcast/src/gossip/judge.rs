@@ -11,9 +11,12 @@ use super::{
 };
 use crate::{clock::wall_time, verifier::SharedVerifier};
 
-/// Verifies what peers publish. Clones are the same.
-#[derive(Debug, Clone)]
-pub(super) struct Judge(Arc<Shared>);
+/// Verifies what peers publish: what one says of itself is believed on its own connection.
+#[derive(Debug)]
+pub(super) struct Judge {
+    shared: Arc<Shared>,
+    peer: Option<Sender>,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -24,17 +27,29 @@ struct Shared {
 impl Judge {
     pub(super) fn new(mesh: MeshId, verifier: SharedVerifier) -> Self {
         let topics = Topics::new(mesh);
-        Self(Arc::new(Shared { topics, verifier }))
+        Self {
+            shared: Arc::new(Shared { topics, verifier }),
+            peer: None,
+        }
+    }
+
+    /// One for a connection of this peer. `None` if its id is no sender's, which the gate does not
+    /// let in.
+    pub(super) fn of(&self, peer: Option<Sender>) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            peer,
+        }
     }
 
     pub(super) fn topics(&self) -> &Topics {
-        &self.0.topics
+        &self.shared.topics
     }
 
-    /// What is to be told of a message of a peer on a topic.
-    pub(super) fn judge(&self, from: Option<Sender>, topic: Option<Topic>, data: Bytes) -> Report {
+    /// What is to be told of a message on a topic.
+    pub(super) fn judge(&self, topic: Option<Topic>, data: Bytes) -> Report {
         let len = data.len();
-        match self.verify(from, topic, data) {
+        match self.verify(topic, data) {
             Ok((frame, member)) => Report::Frame(frame, member),
             Err(reason) => {
                 tracing::debug!(%reason, len, "dropped a message that is no frame of a member");
@@ -45,15 +60,11 @@ impl Judge {
         }
     }
 
-    fn verify(
-        &self,
-        from: Option<Sender>,
-        on: Option<Topic>,
-        data: Bytes,
-    ) -> Result<(Frame, Arc<Member>), Invalid> {
+    fn verify(&self, on: Option<Topic>, data: Bytes) -> Result<(Frame, Arc<Member>), Invalid> {
         let frame = Frame::decode(data)?;
-        let member = self.0.verifier.verify(&frame, from, wall_time())?;
-        if on == Some(self.0.topics.of(frame.channel())) {
+        let verifier = &self.shared.verifier;
+        let member = verifier.verify(&frame, self.peer, wall_time())?;
+        if on == Some(self.shared.topics.of(frame.channel())) {
             Ok((frame, member))
         } else {
             Err(Invalid::OtherTopic)
@@ -133,7 +144,7 @@ mod tests {
             .topics()
             .of(&ChannelName::new("mars").expect("allowed"));
         let good = frame(&key, WallTime::MIN);
-        let judge = |topic, data: &[u8]| judge.judge(None, topic, Bytes::copy_from_slice(data));
+        let judge = |topic, data: &[u8]| judge.judge(topic, Bytes::copy_from_slice(data));
         let is_forgery = |topic, data: &[u8]| match judge(topic, data) {
             Report::NoFrame { is_forgery } => Some(is_forgery),
             Report::Frame(frame, member) => {
@@ -168,7 +179,7 @@ mod tests {
         let mut bad = good.bytes().to_vec();
         *bad.last_mut().expect("a signature") ^= 1;
         let bad = Bytes::from(bad);
-        let judge = |from, data: &Bytes| judge.judge(from, Some(earth), data.clone());
+        let judge = |from, data: &Bytes| judge.of(from).judge(Some(earth), data.clone());
         let sender = Some(good.sender());
         let other = Some(Sender::new([3; 32]));
         for from in [None, other] {

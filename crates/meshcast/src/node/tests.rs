@@ -787,7 +787,9 @@ async fn a_member_that_was_refused_memory_is_named_also_when_it_is_gone() {
     };
     budget.charge(payer(&b.peer_id()), 5_000_000);
     assert!(!budget.try_charge(payer(&b.peer_id()), budget.limit()));
-    let snapshot = within(a.inspect()).await.expect("runs");
+    // It says its name on its session, which may open after it is connected.
+    let is_named = |it: &Snapshot| others(it).iter().all(|account| account.name.is_some());
+    let snapshot = until(&a, is_named).await;
     let [account] = &others(&snapshot)[..] else {
         panic!("{:?}", snapshot.accounts)
     };

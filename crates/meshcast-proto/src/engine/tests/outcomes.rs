@@ -77,9 +77,14 @@ fn a_peer_whose_posts_come_only_by_way_of_others_is_mute_and_a_copy_of_it_speaks
     }
 }
 
-/// Asks for numbers of peer 0 as a peer, and returns those that it is given, up to where that is an
-/// answer, and the last number there is for an offence of peer 0.
-fn ask(engine: &mut Engine, asker: usize, seqs: SeqRange, now: Time) -> (Vec<SeqRange>, Seq) {
+/// Asks for numbers of peer 0 as `asker`. Returns what it is given, up to where that is an answer, and
+/// how many offences of peer 0 were reported.
+fn ask(
+    engine: &mut Engine,
+    asker: usize,
+    seqs: SeqRange,
+    now: Time,
+) -> (Vec<SeqRange>, Seq, usize) {
     let want = Want {
         channel: channel(0),
         sender: sender(0),
@@ -88,7 +93,7 @@ fn ask(engine: &mut Engine, asker: usize, seqs: SeqRange, now: Time) -> (Vec<Seq
     };
     let verify = |_: &[Frame]| Vec::new();
     engine.handle_sync(sender(asker), SyncMessage::Want(want), now, WALL, verify);
-    let (mut given, mut upto) = (Vec::new(), Seq::FIRST);
+    let (mut given, mut upto, mut offences) = (Vec::new(), Seq::FIRST, 0);
     while let Some(output) = engine.poll_output() {
         match output {
             Output::Sync(to, SyncMessage::Frames(frames)) if to == sender(asker) => {
@@ -102,12 +107,56 @@ fn ask(engine: &mut Engine, asker: usize, seqs: SeqRange, now: Time) -> (Vec<Seq
             }
             Output::Misbehaved { peer, offence } => {
                 assert_eq!((peer, offence), (sender(0), Offence::Forged));
-                given.push(range(u64::MAX, u64::MAX));
+                offences += 1;
             }
             _ => {}
         }
     }
-    (given, upto)
+    (given, upto, offences)
+}
+
+/// Peer 0 brings a frame of its own, which may have a wrong signature.
+fn hear_itself(engine: &mut Engine, frame: &Frame, is_wrong: bool) -> Taken {
+    let mut bytes = frame.bytes().to_vec();
+    *bytes.last_mut().expect("a signature") ^= u8::from(is_wrong);
+    let frame = Frame::decode(bytes.into()).expect("well-formed");
+    let taken = engine.handle_frame(sender(0), frame, &peer(0).member, at(1), WALL);
+    mute(engine);
+    taken
+}
+
+#[test]
+fn behind_many_wrong_signatures_nothing_unchecked_is_handed_out() {
+    let mut engine = listens();
+    for who in [0, 1] {
+        engine.handle_peer_up(sender(who), at(0));
+        mute(&mut engine);
+    }
+    for n in 1..=70 {
+        hear_itself(&mut engine, &wholes(peer(0), &channel(0), n, 1), true);
+    }
+    hear_itself(&mut engine, &wholes(peer(0), &channel(0), 71, 1), false);
+    let seq = |n| Seq::new(n).expect("not 0");
+    let (given, upto, offences) = ask(&mut engine, 1, range(1, 71), at(2));
+    assert_eq!((given, upto, offences), (vec![], seq(64), 64));
+    let (given, upto, offences) = ask(&mut engine, 1, range(65, 71), at(3));
+    assert_eq!((given, upto, offences), (vec![range(71, 71)], seq(71), 6));
+}
+
+#[test]
+fn a_wrong_frame_that_reaches_into_what_is_wanted_is_not_handed_out_in_place_of_another() {
+    let mut engine = listens();
+    for who in [0, 1] {
+        engine.handle_peer_up(sender(who), at(0));
+        mute(&mut engine);
+    }
+    for first in [2, 1] {
+        hear_itself(&mut engine, &wholes(peer(0), &channel(0), first, 100), true);
+    }
+    for seconds in 2..5 {
+        let (given, ..) = ask(&mut engine, 1, range(100, 100), at(seconds));
+        assert_eq!(given, []);
+    }
 }
 
 #[test]
@@ -118,32 +167,25 @@ fn a_frame_is_handed_out_once_its_signature_was_checked_and_never_with_a_wrong_o
         mute(&mut engine);
     }
     for n in 1..=200 {
-        let mut bytes = wholes(peer(0), &channel(0), n, 1).bytes().to_vec();
-        if n % 100 == 50 {
-            *bytes.last_mut().expect("a signature") ^= 1;
-        }
-        let frame = Frame::decode(bytes.into()).expect("well-formed");
-        let taken = engine.handle_frame(sender(0), frame, &peer(0).member, at(1), WALL);
+        let frame = wholes(peer(0), &channel(0), n, 1);
+        let taken = hear_itself(&mut engine, &frame, n % 100 == 50);
         assert_eq!(taken, Taken::New, "on its own connection it is believed");
-        mute(&mut engine);
     }
     let seq = |n| Seq::new(n).expect("not 0");
-    let offence = range(u64::MAX, u64::MAX);
     // So many signatures are checked for an answer; the rest may be asked for again.
-    let (mut given, upto) = ask(&mut engine, 1, range(1, 200), at(2));
-    assert_eq!((given.remove(0), upto), (offence, seq(64)));
-    assert_eq!(given.len(), 63);
-    let (given, upto) = ask(&mut engine, 1, range(1, 64), at(3));
+    let (given, upto, offences) = ask(&mut engine, 1, range(1, 200), at(2));
+    assert_eq!((given.len(), upto, offences), (63, seq(64), 1));
+    let (given, upto, offences) = ask(&mut engine, 1, range(1, 64), at(3));
     assert_eq!(
-        (given.len(), upto),
-        (63, seq(64)),
-        "they were checked before"
+        (given.len(), upto, offences),
+        (63, seq(64), 0),
+        "checked before"
     );
     assert!(!given.contains(&range(50, 50)));
-    let (given, _) = ask(&mut engine, 1, range(65, 200), at(4));
-    assert_eq!(given.len(), 64);
-    let (given, _) = ask(&mut engine, 1, range(150, 150), at(5));
-    assert_eq!(given, [offence]);
-    let (given, _) = ask(&mut engine, 1, range(150, 150), at(6));
-    assert_eq!(given, []);
+    let (given, upto, offences) = ask(&mut engine, 1, range(65, 200), at(4));
+    assert_eq!((given.len(), upto, offences), (64, seq(128), 0));
+    for (seconds, expected) in [(5, 1), (6, 0)] {
+        let (given, _, offences) = ask(&mut engine, 1, range(150, 150), at(seconds));
+        assert_eq!((given.len(), offences), (0, expected));
+    }
 }

@@ -517,7 +517,11 @@ proptest! {
                 Step::Check { who, name, slot, is_signed } => {
                     let (name, sender) = (channel(name), peer(who).member.sender());
                     let first = Seq::new(slot * 4 + 1).expect("not 0");
-                    history.handle_checked(&name, sender, first, is_signed);
+                    if is_signed {
+                        history.set_signed(&name, sender, first);
+                    } else {
+                        history.remove(&name, sender, first);
+                    }
                     let is_it = |frame: &Frame| {
                         frame.sender() == sender
                             && *frame.channel() == name

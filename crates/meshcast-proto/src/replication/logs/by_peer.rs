@@ -127,6 +127,14 @@ impl Departures {
         None
     }
 
+    /// The logs to look at because of a peer come next.
+    pub(super) fn bring_forward(&mut self, peer: Sender) {
+        let at = self.0.iter().position(|departure| departure.peer == peer);
+        if let Some(departure) = at.and_then(|at| self.0.remove(at)) {
+            self.0.push_front(departure);
+        }
+    }
+
     /// Whether there is something to look at because of a peer.
     pub(super) fn contains(&self, peer: Sender) -> bool {
         self.0.iter().any(|departure| departure.peer == peer)

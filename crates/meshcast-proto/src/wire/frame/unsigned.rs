@@ -1,7 +1,7 @@
 //! A frame that only lacks its signature.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -95,7 +95,7 @@ impl Unsigned {
             bytes: buffers::freeze(buffer).slice(begin..),
             fields: self.fields,
             hash: OnceLock::from(self.hash),
-            is_signed: OnceLock::from(()),
+            is_signed: AtomicBool::new(true),
         }))
     }
 }

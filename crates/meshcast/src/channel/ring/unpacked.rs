@@ -50,7 +50,7 @@ impl Unpacked {
     }
 
     /// The next value that `object` hears, past those that it does not.
-    // In place, as what it is made of: to hand a value over takes longer than to read it.
+    // Inlined: a call, with the value handed over in memory, takes longer than the work.
     #[inline(always)]
     pub(crate) fn next_for(&mut self, object: ObjectId) -> Option<Received> {
         loop {
@@ -73,6 +73,7 @@ impl Unpacked {
 impl Iterator for Unpacked {
     type Item = Received;
 
+    // Inlined; see `Unpacked::next_for`.
     #[inline(always)]
     fn next(&mut self) -> Option<Received> {
         let posted = self.values.next()?;

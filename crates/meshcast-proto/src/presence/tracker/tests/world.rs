@@ -567,8 +567,7 @@ impl World {
         let told = |n: usize, at: usize| {
             let expected = self.expected(at, n);
             let counts = |(_, change): &&(Duration, PresenceChange)| {
-                let ends = change.is_gone() || matches!(change, PresenceChange::Silent(_));
-                !ends || expected.contains_key(&change.presence().member.sender())
+                expected.contains_key(&change.presence().member.sender())
             };
             let changes = self.nodes[n].spots[at].changes.iter();
             changes.filter(counts).count()
