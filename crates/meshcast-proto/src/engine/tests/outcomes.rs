@@ -77,8 +77,8 @@ fn a_peer_whose_posts_come_only_by_way_of_others_is_mute_and_a_copy_of_it_speaks
     }
 }
 
-/// Asks for numbers of peer 0 as `asker`. Returns what it is given, up to where that is an answer, and
-/// how many offences of peer 0 were reported.
+/// Asks for numbers of peer 0 as `asker`. Returns what it is given, up to where that is an answer,
+/// and how many offences of peer 0 were reported.
 fn ask(
     engine: &mut Engine,
     asker: usize,
