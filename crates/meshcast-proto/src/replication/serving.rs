@@ -50,9 +50,10 @@ impl Served {
             if !kept.is_signed() {
                 if found.frames.is_empty() {
                     // Those before it were wrong and are gone; the rest may be asked for again.
+                    let first = seqs.first();
                     let below = kept.seqs.first().previous();
-                    found.upto = below.map_or(seqs.first(), |last| last.max(seqs.first()));
-                    found.lacks = SeqRange::new(seqs.first(), found.upto);
+                    found.upto = below.map_or(first, |last| last.max(first));
+                    found.lacks = SeqRange::new(first, found.upto);
                 }
                 break;
             }

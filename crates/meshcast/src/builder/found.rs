@@ -45,6 +45,13 @@ impl NodeBuilder {
 
     /// The identity of the node and the authorities it believes, and whether others can be of its
     /// mesh: not if no key was given.
+    #[cfg_attr(
+        not(feature = "admin"),
+        expect(
+            clippy::unused_async,
+            reason = "local nodes are asked by their admin sockets"
+        )
+    )]
     pub(super) async fn find_membership(
         &self,
         chance: &mut RandomSource,
